@@ -1,0 +1,36 @@
+/* Numbers as bytes, little endian, at any alignment: for all that is stored or sent between
+ * servers. */
+#ifndef BASE_BYTES_H
+#define BASE_BYTES_H
+
+#include <endian.h>
+#include <stdint.h>
+#include <string.h>
+
+static inline void put_u32(void *to, uint32_t v)
+{
+    v = htole32(v);
+    memcpy(to, &v, sizeof v);
+}
+
+static inline void put_u64(void *to, uint64_t v)
+{
+    v = htole64(v);
+    memcpy(to, &v, sizeof v);
+}
+
+static inline uint32_t get_u32(const void *from)
+{
+    uint32_t v;
+    memcpy(&v, from, sizeof v);
+    return le32toh(v);
+}
+
+static inline uint64_t get_u64(const void *from)
+{
+    uint64_t v;
+    memcpy(&v, from, sizeof v);
+    return le64toh(v);
+}
+
+#endif

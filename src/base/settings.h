@@ -1,0 +1,101 @@
+/*
+ * The one list of what an operator can set for `noted serve`, and its reading from flags,
+ * environment, file and defaults. What a setting is then used for is unknown here.
+ */
+#ifndef BASE_SETTINGS_H
+#define BASE_SETTINGS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/limits.h"
+
+/*
+ * X(kind, member, flag, environment variable, default, lowest, highest, words, meaning)
+ * Kinds, and what lowest, highest and words are for each:
+ *   NAME, ADDRESS, PATH  text; its bytes; what stands for it in --help
+ *   NUMBER               a whole number; its range; its unit, "" without
+ *   BYTES                plain or with KiB, MiB, GiB (K, M, G); its range; unused
+ *   CHOICE               one of the words, as its place among them
+ *   SET                  one or more of the words, as bits in the order of the words
+ * A default that depends on the machine is a description in (); its value is made in settings.c.
+ */
+#define SETTINGS_LIST(X)                                                                           \
+    X(PATH, config, "config", "NOTED_CONFIG", "(none)", 1, SETTINGS_PATH_BYTES_MAX, "FILE",        \
+      "a file of settings, one `name = value` a line")                                             \
+    X(NAME, app_name, "app-name", "APP_NAME", "(the host name)", 1, APP_NAME_BYTES_MAX, "NAME",    \
+      "the server's name, unique in its cluster")                                                  \
+    X(NUMBER, local_port, "local-port", "LOCAL_PORT", "5000", 0, 65535, "",                        \
+      "the one port of every protocol, TCP and UDP; 0 takes a free one")                           \
+    X(ADDRESS, listen, "listen", "NOTED_LISTEN", "127.0.0.1", 2, 45, "ADDRESS",                    \
+      "the address to bind")                                                                       \
+    X(SET, serve, "serve", "NOTED_SERVE", "http,tcp,udp", 0, 0, "http,tcp,udp",                    \
+      "the protocols that answer clients")                                                         \
+    X(PATH, data, "data", "NOTED_DATA", "(./data/APP_NAME)", 1, SETTINGS_PATH_BYTES_MAX, "FOLDER", \
+      "this server's own folder")                                                                  \
+    X(NUMBER, threads, "threads", "NOTED_THREADS", "(the number of CPUs)", 1, THREADS_MAX, "",     \
+      "front-end threads")                                                                         \
+    X(BYTES, log_bytes, "log-bytes", "NOTED_LOG_BYTES", "4GiB", 32 * MIB, 16384 * GIB, "",         \
+      "disk that the write-ahead log may take beyond what recovery needs")                         \
+    X(NUMBER, key_window_s, "key-window-s", "NOTED_KEY_WINDOW_S", "300", 1, 604800, "s",           \
+      "how long the key of a write is remembered")                                                 \
+    X(NUMBER, keys_max, "keys-max", "NOTED_KEYS_MAX", "1000000", 1, 100000000, "",                 \
+      "how many keys are remembered at most")                                                      \
+    X(BYTES, keys_bytes, "keys-bytes", "NOTED_KEYS_BYTES", "1GiB", 4 * KIB, 64 * GIB, "",          \
+      "how much they may take, with the answers remembered for them")                              \
+    X(CHOICE, messages, "messages", "NOTED_MESSAGES", "off", 0, 0, "off,stdout",                   \
+      "where the message log is printed; it is on /_messages either way")                          \
+    X(BYTES, record_bytes_max, "record-bytes-max", "NOTED_RECORD_BYTES_MAX", "1MiB", KIB, 3 * MIB, \
+      "", "a longer record is refused with 413 too_large")                                         \
+    X(BYTES, head_bytes_max, "head-bytes-max", "NOTED_HEAD_BYTES_MAX", "16KiB", KIB, MIB, "",      \
+      "a longer head of a request is refused with 431 head_too_large")                             \
+    X(NUMBER, json_depth_max, "json-depth-max", "NOTED_JSON_DEPTH_MAX", "64", 1, 64, "",           \
+      "JSON nested deeper is refused with 400 bad_json")                                           \
+    X(BYTES, uri_bytes_max, "uri-bytes-max", "NOTED_URI_BYTES_MAX", "2KiB", 128, MIB, "",          \
+      "a longer URL is refused with 414 uri_too_long")                                             \
+    X(NUMBER, collections_max, "collections-max", "NOTED_COLLECTIONS_MAX", "4096", 1, 1000000, "", \
+      "how many collections there may be")                                                         \
+    X(NUMBER, connections_max, "connections-max", "NOTED_CONNECTIONS_MAX", "20000", 1, 1000000,    \
+      "", "how many connections there may be; at the limit accepting pauses")                      \
+    X(NUMBER, idle_timeout_ms, "idle-timeout-ms", "NOTED_IDLE_TIMEOUT_MS", "60000", 10, 86400000,  \
+      "ms", "a client that stops within a request or answer for so long is closed")                \
+    X(PATH, boot_id_file, "boot-id-file", "NOTED_BOOT_ID_FILE", "/proc/sys/kernel/random/boot_id", \
+      1, SETTINGS_PATH_BYTES_MAX, "FILE",                                                          \
+      "where the identity of this boot of the machine is read")
+
+enum { SETTINGS_PATH_BYTES_MAX = 3072 };               /* leaves room for what we put behind it */
+enum { SERVE_HTTP = 1, SERVE_TCP = 2, SERVE_UDP = 4 }; /* bits of `serve` */
+enum { MESSAGES_OFF, MESSAGES_STDOUT };                /* values of `messages` */
+
+#define SETTINGS_TYPE_NAME    char *
+#define SETTINGS_TYPE_ADDRESS char *
+#define SETTINGS_TYPE_PATH    char *
+#define SETTINGS_TYPE_NUMBER  uint32_t
+#define SETTINGS_TYPE_BYTES   uint64_t
+#define SETTINGS_TYPE_CHOICE  uint32_t
+#define SETTINGS_TYPE_SET     uint32_t
+
+/* Every member of the list; text is owned, and NULL only for `config` where there is none. */
+struct settings {
+#define X(kind, member, ...) SETTINGS_TYPE_##kind member;
+    SETTINGS_LIST(X)
+#undef X
+};
+
+enum { SETTINGS_HELP = 1 };
+
+/*
+ * Reads `argc` flags (those after `serve`) and an environment, both ended by NULL; then the file
+ * that one of them names, then the defaults. What is stronger wins, but what is weaker must be
+ * possible too. Returns 0; SETTINGS_HELP where --help came before any mistake; ERR_USAGE, and
+ * `why` (never NULL) has a sentence that names setting, place, value and what is allowed;
+ * ERR_NO_MEMORY. After all but 0 there is nothing to finish.
+ */
+int settings_read(struct settings *s, int argc, char **argv, char **environment, char *why,
+                  size_t why_bytes);
+void settings_finish(struct settings *s);
+
+void settings_help(FILE *to); /* within 100 columns */
+
+#endif
