@@ -1,0 +1,382 @@
+/* The write-ahead log: appends frames to the segment in use, moves to the next, makes new ones.
+ * Knows no payload; what stands on the disk at the start is recover.c's. */
+#include "log/log.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "log/frame.h"
+#include "log/recover.h"
+#include "log/segment.h"
+
+struct log_frame {
+    char *at; /* head and payload, aligned */
+    size_t room;
+    struct log_position position;
+    size_t payload_bytes;
+};
+
+struct log {
+    struct disk disk;
+    char *folder;
+    uint64_t segment_bytes;
+    size_t payload_bytes_max;
+
+    /* of the thread that builds frames */
+    struct log_frame frames[2];
+    unsigned building;
+
+    /* of the thread that appends them */
+    struct disk_file *file; /* the segment in use; NULL: none yet */
+    uint64_t serial;
+    uint64_t random;
+    char *head; /* one block */
+
+    /* of all, under `lock`, which is never held during input or output */
+    pthread_mutex_t lock;
+    bool failed;            /* the disk is not to be trusted any more (S11) */
+    bool writing;           /* log_append is at work */
+    uint64_t flying_bytes;  /* frame taken by log_frame_end and not yet durable; 0: none */
+    uint64_t at, left;      /* in the segment in use: where the next frame goes, what is behind */
+    uint64_t number;        /* of the newest segment */
+    struct disk_file *next; /* the prepared segment, `number`; NULL: none */
+    uint64_t first_index, last_index, last_chain, bytes;
+};
+
+static void lock(const struct log *log)
+{
+    pthread_mutex_lock((pthread_mutex_t *)&log->lock);
+}
+
+static void unlock(const struct log *log)
+{
+    pthread_mutex_unlock((pthread_mutex_t *)&log->lock);
+}
+
+/* splitmix64 (Steele, Lea and Flood, OOPSLA 2014). */
+static uint64_t random_next(uint64_t *state)
+{
+    uint64_t z = *state += 0x9e3779b97f4a7c15;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+    z = (z ^ z >> 27) * 0x94d049bb133111eb;
+    return z ^ z >> 31;
+}
+
+static struct log *create(const struct log_options *o)
+{
+    struct log *log = calloc(1, sizeof *log);
+    if (log == NULL)
+        return NULL;
+    pthread_mutex_init(&log->lock, NULL);
+    log->disk = *o->disk;
+    log->folder = strdup(o->folder);
+    log->head = aligned_alloc(DISK_BLOCK_BYTES, DISK_BLOCK_BYTES);
+    log->segment_bytes = o->segment_bytes;
+    log->payload_bytes_max = o->payload_bytes_max;
+    log->random = o->seed;
+    if (log->folder != NULL && log->head != NULL)
+        return log;
+    log_close(log);
+    return NULL;
+}
+
+static int open_segment(struct log *log, uint64_t number, struct disk_file **file)
+{
+    char *path = segment_path(log->folder, number);
+    int code =
+        path == NULL ? ERR_NO_MEMORY : log->disk.open(log->disk.context, path, DISK_DIRECT, file);
+    free(path);
+    return code;
+}
+
+/* Makes durable what a process that was killed may have left in the page cache: the names, and the
+ * last frame, since from here on it counts as durable. */
+static int settle(struct log *log)
+{
+    const struct disk *disk = &log->disk;
+    int code = disk->make_folder(disk->context, log->folder);
+    if (code == 0)
+        code = disk_sync_parent(disk, log->folder);
+    if (code == 0)
+        code = disk->sync_folder(disk->context, log->folder);
+    return code == 0 && log->file != NULL ? disk->sync(log->file) : code;
+}
+
+/* The prepared segment; thrown away where its size is not what is wanted now. */
+static int take_prepared(struct log *log, const struct recovery *r)
+{
+    const struct disk *disk = &log->disk;
+    if (r->prepared_bytes != log->segment_bytes) {
+        char *path = segment_path(log->folder, r->newest);
+        int code = path == NULL ? ERR_NO_MEMORY : disk->remove(disk->context, path);
+        free(path);
+        log->number--;
+        log->bytes -= r->prepared_bytes;
+        return code;
+    }
+    return open_segment(log, r->newest, &log->next);
+}
+
+static int take_over(struct log *log, const struct recovery *r)
+{
+    log->first_index = r->first_index;
+    log->last_index = r->next_index - 1;
+    log->last_chain = r->chain;
+    log->bytes = r->bytes;
+    log->number = r->newest;
+    int code = 0;
+    if (r->last.number != 0) {
+        log->serial = r->last.serial;
+        log->at = r->end;
+        log->left = r->last.bytes - r->end;
+        code = open_segment(log, r->last.number, &log->file);
+        if (code == 0)
+            code = segment_zero(&log->disk, log->file, r->end, r->torn_end);
+    }
+    if (code == 0 && r->prepared)
+        code = take_prepared(log, r);
+    if (code == 0)
+        code = settle(log);
+    return code == 0 && log->file == NULL ? log_prepare(log) : code;
+}
+
+int log_open(struct log **log, const struct log_options *o, uint64_t from, uint64_t committed,
+             log_frame_fn *frame, void *context, char *why, size_t why_bytes)
+{
+    assert(o->segment_bytes % DISK_BLOCK_BYTES == 0 && o->payload_bytes_max <= UINT32_MAX &&
+           o->segment_bytes >= DISK_BLOCK_BYTES + frame_bytes(o->payload_bytes_max));
+    struct recovery r = {
+        .disk = o->disk,
+        .folder = o->folder,
+        .from = from == 0 ? 1 : from,
+        .committed = committed,
+        .frame = frame,
+        .context = context,
+        .why = why,
+        .why_bytes = why_bytes,
+    };
+    int code = recovery_run(&r);
+    if (code != 0)
+        return code;
+    struct log *l = create(o);
+    code = l == NULL ? ERR_NO_MEMORY : take_over(l, &r);
+    if (code == 0) {
+        *log = l;
+        return 0;
+    }
+    snprintf(why, why_bytes, "%s cannot be made ready: %s", o->folder, err_info(code)->sentence);
+    log_close(l);
+    return code;
+}
+
+void log_close(struct log *log)
+{
+    if (log == NULL)
+        return;
+    if (log->file != NULL)
+        log->disk.close(log->file);
+    if (log->next != NULL)
+        log->disk.close(log->next);
+    pthread_mutex_destroy(&log->lock);
+    free(log->frames[0].at);
+    free(log->frames[1].at);
+    free(log->head);
+    free(log->folder);
+    free(log);
+}
+
+static uint64_t shared(const struct log *log, const uint64_t *value)
+{
+    lock(log);
+    uint64_t v = *value;
+    unlock(log);
+    return v;
+}
+
+uint64_t log_first_index(const struct log *log)
+{
+    return shared(log, &log->first_index);
+}
+
+uint64_t log_last_index(const struct log *log)
+{
+    return shared(log, &log->last_index);
+}
+
+uint64_t log_last_chain(const struct log *log)
+{
+    return shared(log, &log->last_chain);
+}
+
+uint64_t log_bytes(const struct log *log)
+{
+    return shared(log, &log->bytes);
+}
+
+char *log_frame_begin(struct log *log, size_t bytes)
+{
+    struct log_frame *f = &log->frames[log->building];
+    if (bytes > log->payload_bytes_max)
+        return NULL;
+    size_t room = (size_t)frame_bytes(bytes);
+    if (room > f->room) {
+        size_t most = (size_t)frame_bytes(log->payload_bytes_max);
+        if (room < 2 * f->room)
+            room = 2 * f->room < most ? 2 * f->room : most;
+        char *at = aligned_alloc(DISK_BLOCK_BYTES, room);
+        if (at == NULL)
+            return NULL;
+        if (f->room != 0)
+            memcpy(at, f->at, f->room);
+        free(f->at);
+        f->at = at;
+        f->room = room;
+    }
+    return f->at + FRAME_HEAD_BYTES;
+}
+
+/* Takes `bytes` from what is left, going on to the prepared segment where they do not fit. */
+static bool take_room(const struct log *log, uint64_t bytes, uint64_t *left, bool *next)
+{
+    if (bytes > *left) {
+        if (!*next)
+            return false;
+        *next = false;
+        *left = log->segment_bytes - DISK_BLOCK_BYTES;
+    }
+    *left -= bytes;
+    return true;
+}
+
+bool log_is_prepared(const struct log *log)
+{
+    lock(log);
+    bool prepared = log->next != NULL;
+    unlock(log);
+    return prepared;
+}
+
+bool log_has_room(const struct log *log, size_t bytes)
+{
+    lock(log);
+    uint64_t left = log->left;
+    bool next = log->next != NULL;
+    bool room = take_room(log, log->flying_bytes, &left, &next) &&
+                take_room(log, frame_bytes(bytes), &left, &next);
+    unlock(log);
+    return room;
+}
+
+struct log_frame *log_frame_end(struct log *log, const struct log_position *p, size_t payload_bytes)
+{
+    struct log_frame *f = &log->frames[log->building];
+    assert(p->entries != 0 && frame_bytes(payload_bytes) <= f->room);
+    uint64_t last = p->first_index + p->entries - 1;
+    f->position = *p;
+    if (f->position.commit > last)
+        f->position.commit = last;
+    f->payload_bytes = payload_bytes;
+    log->building ^= 1;
+    lock(log);
+    assert(!log->writing);
+    log->flying_bytes = frame_bytes(payload_bytes);
+    unlock(log);
+    return f;
+}
+
+/* Puts the prepared segment into use. It stays prepared until its head is durable, so that never
+ * two segments without a head follow the one in use. */
+static int move_on(struct log *log)
+{
+    lock(log);
+    struct disk_file *next = log->next;
+    uint64_t number = log->number;
+    unlock(log);
+    if (next == NULL)
+        return ERR_DISK_FULL;
+    struct segment s = {
+        .number = number,
+        .bytes = log->segment_bytes,
+        .serial = random_next(&log->random),
+        .first_index = log->last_index + 1,
+        .chain = log->last_chain,
+    };
+    segment_seal(log->head, &s);
+    int code = log->disk.write(next, 0, log->head, DISK_BLOCK_BYTES);
+    if (code != 0)
+        return code;
+    if (log->file != NULL)
+        log->disk.close(log->file);
+    log->file = next;
+    log->serial = s.serial;
+    lock(log);
+    log->next = NULL;
+    log->at = DISK_BLOCK_BYTES;
+    log->left = s.bytes - DISK_BLOCK_BYTES;
+    unlock(log);
+    return 0;
+}
+
+static int write_frame(struct log *log, struct log_frame *f, uint64_t bytes)
+{
+    assert(f->position.first_index == log->last_index + 1);
+    if (bytes > log->left) {
+        int code = move_on(log);
+        if (code != 0)
+            return code;
+    }
+    frame_seal(f->at, log->serial, &f->position, f->payload_bytes);
+    return log->disk.write(log->file, log->at, f->at, (size_t)bytes);
+}
+
+int log_append(struct log *log, struct log_frame *f)
+{
+    lock(log);
+    bool failed = log->failed;
+    log->writing = !failed;
+    unlock(log);
+    if (failed)
+        return ERR_IO;
+    uint64_t bytes = frame_bytes(f->payload_bytes);
+    int code = write_frame(log, f, bytes);
+    lock(log);
+    log->writing = false;
+    if (code == 0) {
+        log->at += bytes;
+        log->left -= bytes;
+        log->flying_bytes = 0;
+        log->last_index += f->position.entries;
+        log->last_chain = f->position.chain;
+    } else if (code != ERR_DISK_FULL) {
+        log->failed = true;
+        code = ERR_IO;
+    }
+    unlock(log);
+    return code;
+}
+
+int log_prepare(struct log *log)
+{
+    lock(log);
+    bool failed = log->failed, ready = log->next != NULL;
+    uint64_t number = log->number + 1;
+    unlock(log);
+    if (failed || ready)
+        return failed ? ERR_IO : 0;
+    struct disk_file *file;
+    int code = segment_make(&log->disk, log->folder, number, log->segment_bytes, &file);
+    lock(log);
+    if (code == 0) {
+        log->next = file;
+        log->number = number;
+        log->bytes += log->segment_bytes;
+    } else if (code == ERR_IO) {
+        log->failed = true;
+    }
+    unlock(log);
+    return code;
+}

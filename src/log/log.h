@@ -1,0 +1,120 @@
+/*
+ * The write-ahead log: frames appended to segments, each durable before the call returns, and found
+ * again after any crash. It carries opaque payloads numbered by index; what an entry means is
+ * unknown here.
+ *
+ * Folder: one file per segment, named by its number (%016x.log). A segment begins with a head
+ * block (format version, number, size, serial: a random number new with each life of the file,
+ * first index, chain before it), durable before the first frame behind it. Then frames, each padded
+ * to DISK_BLOCK_BYTES and written by one write, never two in flight. A frame: magic, serial, bytes,
+ * first index, number of entries, commit position, chain after its last entry, CRC32C over all of
+ * it (polynomial of RFC 3720, Castagnoli). The space ahead is written with zeros, so that a flush
+ * changes data only and no metadata.
+ *
+ * Threads, each group one thread at a time, the groups beside each other:
+ *   the builder    log_frame_begin, log_frame_end
+ *   the appender   log_append
+ *   the preparer   log_prepare
+ *   any            log_has_room, log_first_index, log_last_index, log_last_chain, log_bytes
+ * The frame goes from builder to appender, and the word that it is done comes back, by the callers'
+ * own means (a queue). log_open and log_close: no other call beside them.
+ */
+#ifndef LOG_LOG_H
+#define LOG_LOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/disk.h"
+#include "base/span.h"
+
+struct log;
+
+struct log_options {
+    const struct disk *disk;  /* copied, as is the folder's name */
+    const char *folder;       /* made where it is not there; the folder it is in must be */
+    uint64_t segment_bytes;   /* of new segments; a multiple of DISK_BLOCK_BYTES; existing ones keep
+                                 theirs */
+    size_t payload_bytes_max; /* of one frame; a segment holds at least one such frame */
+    uint64_t seed;            /* of the serials; random, told to nobody: who knew a serial could
+                                 write a payload that looks like frames */
+};
+
+/* Where a frame stands in the one order. */
+struct log_position {
+    uint64_t first_index; /* of its entries */
+    uint32_t entries;     /* how many: at least 1 */
+    uint64_t chain;       /* chained checksum after its last entry; kept, not computed, here */
+    uint64_t commit;      /* commit position known when it was written; one beyond the frame's
+                             last entry is kept as that */
+};
+
+/* Called at recovery for each frame that holds an entry >= the index asked for, in order. The
+ * payload is dead after the call. Non-zero ends the recovery and is returned by log_open. Until
+ * log_open has returned 0 nothing may be concluded from the frames but that they are valid. */
+typedef int log_frame_fn(void *context, const struct log_position *p, struct span payload);
+
+/*
+ * Opens the log, or makes an empty one whose first index is 1, with room, and recovers its end.
+ * `from`: the first index that the caller lacks (so those before it are known to be committed);
+ * earlier segments are not read but for their heads. `committed`: an index known to be committed.
+ *
+ * Recovery (rule S12): in the last segment frames are followed to the first that is not valid. If
+ * the beginning of another frame of the same serial stands anywhere behind it, or the log would end
+ * below `committed` or `from` - 1, or an earlier segment is not whole up to the next one's first
+ * index and chain, or a segment is missing, or index `from` is no longer there: ERR_CORRUPT and
+ * nothing is changed. Otherwise the rest is a torn write: it is overwritten with zeros, durably,
+ * and the log goes on there. What was found is durable when it returns, also where a killed process
+ * had left it in the page cache.
+ *
+ * ERR_CORRUPT, ERR_NEWER, ERR_IO, ERR_DISK_FULL, ERR_NO_MEMORY, ERR_SYSTEM; `why` gets a sentence
+ * that names file and byte and says what to do. Needs the memory of one segment while it runs.
+ */
+int log_open(struct log **log, const struct log_options *o, uint64_t from, uint64_t committed,
+             log_frame_fn *frame, void *context, char *why, size_t why_bytes);
+void log_close(struct log *log); /* accepts NULL */
+
+uint64_t log_first_index(const struct log *log); /* the oldest that it still has, or 1 */
+uint64_t log_last_index(const struct log *log);  /* the newest that is durable; 0: empty */
+uint64_t log_last_chain(const struct log *log);
+uint64_t log_bytes(const struct log *log); /* disk that all segments take */
+
+/*
+ * The buffer of the next frame, in which the payload is built in place. log_frame_begin gives room
+ * for `bytes` of payload (up to payload_bytes_max), keeping what was written before; the pointer is
+ * good until the next log_frame_begin or log_frame_end. Two buffers are used in turn, so that one
+ * can be filled while the other is on its way to disk. They grow as needed and are kept.
+ */
+char *log_frame_begin(struct log *log, size_t bytes); /* NULL: no memory or too large */
+
+/* Whether a frame with `bytes` of payload can be written now, after the one that is outstanding: it
+ * fits what is left of this segment, or the next one is prepared. */
+bool log_has_room(const struct log *log, size_t bytes);
+
+/* Takes the filled buffer as the next frame to write: a handle for log_append, which may run on
+ * another thread while the next frame is being built. At most one is outstanding: log_append has
+ * returned before the next call. It is good until then. */
+struct log_frame;
+struct log_frame *log_frame_end(struct log *log, const struct log_position *p,
+                                size_t payload_bytes);
+
+/*
+ * Writes the frame: durable when it returns 0.
+ * ERR_DISK_FULL  no room: the next segment is not prepared, or the file system itself had none (one
+ *                that copies on write). The same frame is to be tried again, not dropped: in the
+ *                second case a recovery may find it.
+ * ERR_IO         the disk failed: final (rule S11). The log takes nothing more; every later append
+ *                and prepare gives ERR_IO.
+ */
+int log_append(struct log *log, struct log_frame *f);
+
+/* Makes the next segment ready (created, zero-written, synced, renamed in) if it is not; slow.
+ * ERR_IO is final, as above; another failure, such as ERR_DISK_FULL, leaves nothing behind. Returns
+ * 0 at once where there is nothing to do. */
+int log_prepare(struct log *log);
+
+/* Whether it is: a call of log_prepare would return at once. By any thread. */
+bool log_is_prepared(const struct log *log);
+
+#endif
