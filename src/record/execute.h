@@ -1,0 +1,44 @@
+/*
+ * Executing writes, on the primary: each on the state that the one before left, inside one open
+ * write transaction of the local storage. The results are effects, for the log, and answers, for
+ * the clients.
+ */
+#ifndef RECORD_EXECUTE_H
+#define RECORD_EXECUTE_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "record/json.h"
+#include "record/write.h"
+#include "store/store.h"
+
+struct execution {
+    /* for the server's life */
+    struct json *json;
+    size_t record_bytes_max; /* not counting "id" */
+    uint32_t collections_max;
+    uint64_t keys_max, keys_bytes_max, key_window_us;
+    struct buf scratch;
+
+    /* for one entry */
+    struct store_txn *txn;
+    struct buf *effects; /* appended to; room is made by whoever owns it */
+    uint64_t time_us;    /* of the entry */
+    uint64_t seq;        /* the next write gets this one */
+    uint32_t copies;     /* servers on whose disk the entry will be */
+    size_t answer_bytes; /* given so far in this entry */
+};
+
+/*
+ * Executes one write and fills its answer. 0: executed, or refused, which is an answer too
+ * (w->code). Else the transaction is of no use any more (ERR_NO_MEMORY, ERR_DISK_FULL, ERR_IO,
+ * ERR_CORRUPT): abort it, and with it everything since it began.
+ */
+int write_execute(struct execution *x, struct write_batch *b, struct write *w);
+
+/* Keys up to which seq have outlived their window at x->time_us, at most KEYS_EXPIRED_PER_ENTRY_MAX
+ * of them; 0: none. */
+int keys_expired(struct execution *x, uint64_t *seq);
+
+#endif
