@@ -1,0 +1,349 @@
+/* Rules of writes: ids, replacing, merging, deleting, conditions, limits; what a refusal leaves. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+#include "primary.h"
+
+/* {"a":"xxx…"} of so many bytes. */
+static const char *object_of(size_t bytes, char *to)
+{
+    memset(to, 'x', bytes);
+    memcpy(to, "{\"a\":\"", 6);
+    memcpy(to + bytes - 2, "\"}", 3);
+    return to;
+}
+
+/* --- Ids and seqs --- */
+
+static void ids_are_1_2_3_in_each_collection(void **state)
+{
+    struct primary *p = *state;
+    assert_answer(p, WRITE(p, "POST /notes {\"a\":1}"), "{\"id\":1,\"a\":1}");
+    assert_answer(p, WRITE(p, "POST /tags {}"), "{\"id\":1}");
+    assert_answer(p, WRITE(p, "POST /notes {}"), "{\"id\":2}");
+    entry_open(p);
+    assert_answer(p, EXECUTE(p, "POST /notes {}"), "{\"id\":3}");
+    assert_answer(p, EXECUTE(p, "POST /tags {}"), "{\"id\":2}");
+    struct write *w = EXECUTE(p, "POST /notes {}");
+    assert_answer(p, w, "{\"id\":4}");
+    assert_int_equal(w->answered_id, 4);
+    entry_close(p);
+    assert_list(p, "notes", "[{\"id\":1,\"a\":1},{\"id\":2},{\"id\":3},{\"id\":4}]");
+    assert_list(p, "tags", "[{\"id\":1},{\"id\":2}]");
+}
+
+static void an_id_is_never_used_twice_even_after_its_record_was_deleted(void **state)
+{
+    struct primary *p = *state;
+    WRITE(p, "POST /notes {}");
+    WRITE(p, "POST /notes {}");
+    WRITE(p, "DELETE /notes/2");
+    WRITE(p, "DELETE /notes/1");
+    assert_answer(p, WRITE(p, "POST /notes {}"), "{\"id\":3}");
+    entry_open(p);
+    assert_answer(p, EXECUTE(p, "DELETE /notes/3"), "{\"id\":3}");
+    assert_answer(p, EXECUTE(p, "POST /notes {}"), "{\"id\":4}");
+    entry_close(p);
+    assert_list(p, "notes", "[{\"id\":4}]");
+}
+
+static void an_aborted_entry_leaves_everything_as_it_was(void **state)
+{
+    struct primary *p = *state;
+    WRITE(p, "POST /notes {\"a\":1}");
+    WRITE(p, "POST /notes {\"a\":2}");
+    const struct store_state before = state_of(p);
+    entry_open(p);
+    assert_answer(p, EXECUTE(p, "POST /notes {}", .key = "key-0001"), "{\"id\":3}");
+    EXECUTE(p, "POST /tags {}");
+    EXECUTE(p, "PUT /notes/1 {}");
+    EXECUTE(p, "DELETE /notes/2");
+    entry_drop(p);
+    assert_unchanged(p, &before);
+    assert_list(p, "notes", "[{\"id\":1,\"a\":1},{\"id\":2,\"a\":2}]");
+    assert_list(p, "tags", "[]");
+    /* nobody was told of id 3, nor of what the key did */
+    struct write *w = WRITE(p, "POST /notes {\"b\":1}", .key = "key-0001");
+    assert_answer(p, w, "{\"id\":3,\"b\":1}");
+    assert_int_equal(w->seq, 3);
+}
+
+static void each_executed_write_takes_the_next_seq(void **state)
+{
+    struct primary *p = *state;
+    assert_int_equal(WRITE(p, "POST /notes {}")->seq, 1);
+    entry_open(p);
+    assert_int_equal(EXECUTE(p, "PUT /notes/1 {}")->seq, 2);
+    assert_int_equal(EXECUTE(p, "PATCH /notes/1 {}")->seq, 3);
+    /* a refusal tells the seq of the state that it was decided on */
+    assert_int_equal(EXECUTE(p, "PUT /notes/9 {}")->seq, 3);
+    struct write *w = EXECUTE(p, "DELETE /notes/1");
+    assert_int_equal(w->seq, 4);
+    assert_int_equal(w->copies, 3);
+    entry_close(p);
+    assert_int_equal(state_of(p).seq, 4);
+}
+
+static void a_refused_write_uses_no_id_no_seq_and_no_effect(void **state)
+{
+    struct primary *p = *state;
+    WRITE(p, "POST /notes {\"a\":1}");
+    const struct store_state before = state_of(p);
+    entry_open(p);
+    size_t bytes = p->bytes.bytes;
+    assert_refused(p, EXECUTE(p, "PUT /notes/2 {}"), ERR_NOT_FOUND, "notes/2 does not exist");
+    assert_refused(p, EXECUTE(p, "PUT /notes/1 {}", .match = "9"), ERR_PRECONDITION_FAILED,
+                   "notes/1 was last changed by 1");
+    assert_refused(p, EXECUTE(p, "POST /notes {}", .match = "1"), ERR_PRECONDITION_FAILED, NULL);
+    assert_refused(p, EXECUTE(p, "POST /tags {}", .none_match = "*"), ERR_PRECONDITION_FAILED,
+                   NULL);
+    assert_int_equal(p->bytes.bytes, bytes);
+    assert_int_equal(p->x.seq, 2);
+    assert_memory_equal(store_state(p->txn), &before, sizeof before);
+    entry_drop(p);
+    struct write *w = WRITE(p, "POST /notes {}");
+    assert_answer(p, w, "{\"id\":2}");
+    assert_int_equal(w->seq, 2);
+    assert_list(p, "tags", "[]");
+}
+
+static void a_collection_that_used_all_its_ids_is_full(void **state)
+{
+    struct primary *p = *state;
+    struct store_txn *txn = begin(p->s);
+    collection(txn, "notes");
+    assert_int_equal(store_collection_raise_next_id(txn, span_of("notes"), ID_MAX), 0);
+    commit(txn);
+    assert_answer(p, WRITE(p, "POST /notes {}"), "{\"id\":9223372036854775807}");
+    assert_refused(p, WRITE(p, "POST /notes {}"), ERR_TOO_LARGE,
+                   "the collection has used all its ids");
+    assert_answer(p, WRITE(p, "PATCH /notes/9223372036854775807 {\"a\":1}"),
+                  "{\"id\":9223372036854775807,\"a\":1}");
+}
+
+/* --- What each method does --- */
+
+static void only_post_creates(void **state)
+{
+    struct primary *p = *state;
+    static const char *const first[] = {"PUT /notes/1 {}", "PATCH /notes/1 {}", "DELETE /notes/1"};
+    static const char *const second[] = {"PUT /notes/2 {}", "PATCH /notes/2 {}", "DELETE /notes/2"};
+    for (int i = 0; i < 3; i++) {
+        assert_refused(p, WRITE(p, first[i]), ERR_NOT_FOUND, "notes/1 does not exist");
+        assert_refused(p, WRITE(p, first[i], .none_match = "*"), ERR_NOT_FOUND,
+                       "notes/1 does not exist");
+    }
+    assert_int_equal(state_of(p).collections, 0);
+    WRITE(p, "POST /notes {}");
+    for (int i = 0; i < 3; i++)
+        assert_refused(p, WRITE(p, second[i]), ERR_NOT_FOUND, "notes/2 does not exist");
+    assert_list(p, "notes", "[{\"id\":1}]");
+}
+
+static void put_replaces_wholly(void **state)
+{
+    struct primary *p = *state;
+    WRITE(p, "POST /notes {\"a\":1,\"b\":2}");
+    assert_answer(p, WRITE(p, "PUT /notes/1 {\"c\":3}"), "{\"id\":1,\"c\":3}");
+    assert_record(p, "/notes/1", "{\"id\":1,\"c\":3}");
+    assert_answer(p, WRITE(p, "PUT /notes/1 {}"), "{\"id\":1}");
+    assert_record(p, "/notes/1", "{\"id\":1}");
+}
+
+static void patch_merges_as_rfc_7396_says(void **state)
+{
+    struct primary *p = *state;
+    WRITE(p, "POST /notes {\"a\":\"b\",\"c\":{\"d\":\"e\",\"f\":\"g\"}}");
+    assert_answer(p, WRITE(p, "PATCH /notes/1 {\"a\":\"z\",\"c\":{\"f\":null},\"h\":[null]}"),
+                  "{\"id\":1,\"a\":\"z\",\"c\":{\"d\":\"e\"},\"h\":[null]}");
+    assert_record(p, "/notes/1", "{\"id\":1,\"a\":\"z\",\"c\":{\"d\":\"e\"},\"h\":[null]}");
+    assert_answer(p,
+                  WRITE(p, "PATCH /notes/1 {\"id\":1,\"a\":null,\"c\":null,\"h\":null}",
+                        .type = "application/merge-patch+json"),
+                  "{\"id\":1}");
+}
+
+static void delete_answers_the_record_that_was(void **state)
+{
+    struct primary *p = *state;
+    WRITE(p, "POST /notes {\"a\":1}");
+    struct write *w = WRITE(p, "DELETE /notes/1");
+    assert_answer(p, w, "{\"id\":1,\"a\":1}");
+    assert_int_equal(w->answered_id, 1);
+    assert_record(p, "/notes/1", NULL);
+    assert_refused(p, WRITE(p, "DELETE /notes/1"), ERR_NOT_FOUND, "notes/1 does not exist");
+}
+
+static void each_write_works_on_the_state_that_the_one_before_left(void **state)
+{
+    struct primary *p = *state;
+    entry_open(p);
+    assert_answer(p, EXECUTE(p, "POST /notes {\"n\":1}"), "{\"id\":1,\"n\":1}");
+    assert_answer(p, EXECUTE(p, "PATCH /notes/1 {\"m\":2}"), "{\"id\":1,\"n\":1,\"m\":2}");
+    assert_answer(p, EXECUTE(p, "PUT /notes/1 {\"o\":3}", .match = "2"), "{\"id\":1,\"o\":3}");
+    assert_answer(p, EXECUTE(p, "PATCH /notes/1 {\"p\":4}"), "{\"id\":1,\"o\":3,\"p\":4}");
+    assert_answer(p, EXECUTE(p, "DELETE /notes/1"), "{\"id\":1,\"o\":3,\"p\":4}");
+    assert_refused(p, EXECUTE(p, "PATCH /notes/1 {}"), ERR_NOT_FOUND, "notes/1 does not exist");
+    assert_answer(p, EXECUTE(p, "POST /notes {}"), "{\"id\":2}");
+    entry_close(p);
+    assert_list(p, "notes", "[{\"id\":2}]");
+}
+
+static void a_record_keeps_its_text_as_sent_but_for_white_space(void **state)
+{
+    struct primary *p = *state;
+    const char *sent = " { \"z\" : 1.10 , \"a\":\t[ 1e400, -0 ,\"\\u00e9 \\/ x\" ]\r\n,"
+                       "\"\\u0062\": {\"id\" : 5 } } \n";
+    const char *stored = "{\"id\":1,\"z\":1.10,\"a\":[1e400,-0,\"\\u00e9 \\/ x\"],"
+                         "\"\\u0062\":{\"id\":5}}";
+    assert_answer(p, WRITE(p, "POST /notes", .payload = sent), stored);
+    assert_answer(p, WRITE(p, "PUT /notes/1", .payload = sent), stored);
+    assert_answer(p, WRITE(p, "PATCH /notes/1 { \"\\u0061\" : null }"),
+                  "{\"id\":1,\"z\":1.10,\"\\u0062\":{\"id\":5}}");
+}
+
+/* --- Conditions --- */
+
+static void conditions_are_decided_on_the_ordered_state(void **state)
+{
+    struct primary *p = *state;
+    WRITE(p, "POST /notes {}"); /* seq 1 */
+    WRITE(p, "POST /notes {}"); /* seq 2 */
+    static const char *const writes[] = {"PUT /notes/1 {\"a\":1}", "PATCH /notes/1 {\"a\":1}",
+                                         "DELETE /notes/1"};
+    for (int i = 0; i < 3; i++) {
+        const char *is_1 = "notes/1 was last changed by 1", *what = writes[i];
+        assert_refused(p, WRITE(p, what, .match = "2, 9"), ERR_PRECONDITION_FAILED, is_1);
+        assert_refused(p, WRITE(p, what, .match = "W/\"1\""), ERR_PRECONDITION_FAILED, is_1);
+        assert_refused(p, WRITE(p, what, .none_match = "W/\"1\""), ERR_PRECONDITION_FAILED, is_1);
+        assert_refused(p, WRITE(p, what, .none_match = "*"), ERR_PRECONDITION_FAILED, is_1);
+        assert_refused(p, WRITE(p, what, .match = "1", .none_match = "1"), ERR_PRECONDITION_FAILED,
+                       is_1);
+    }
+    struct write *w = WRITE(p, "PUT /notes/1 {\"a\":1}", .match = "\"1\"");
+    assert_answer(p, w, "{\"id\":1,\"a\":1}");
+    entry_open(p);
+    w = EXECUTE(p, "PATCH /notes/1 {\"b\":1}", .match = "3", .none_match = "2");
+    assert_answer(p, w, "{\"id\":1,\"a\":1,\"b\":1}");
+    assert_refused(p, EXECUTE(p, "DELETE /notes/1", .match = "3"), ERR_PRECONDITION_FAILED,
+                   "notes/1 was last changed by 4");
+    assert_answer(p, EXECUTE(p, "DELETE /notes/1", .match = "*"), "{\"id\":1,\"a\":1,\"b\":1}");
+    entry_close(p);
+}
+
+/* --- Limits --- */
+
+static void the_record_limit_does_not_count_the_id(void **state)
+{
+    struct primary *p = *state;
+    char text[2 * RECORD_BYTES_MAX], with_id[3 * RECORD_BYTES_MAX];
+    struct write *w;
+    entry_open(p);
+    object_of(RECORD_BYTES_MAX + 1, text);
+    assert_int_equal(ask(p, &(struct asking){.what = "POST /notes", .payload = text}, &w),
+                     ERR_TOO_LARGE);
+    entry_drop(p);
+    object_of(RECORD_BYTES_MAX, text);
+    w = WRITE(p, "POST /notes", .payload = text);
+    assert_int_equal(w->code, 0);
+    assert_int_equal(answer_of(p, w).bytes, RECORD_BYTES_MAX + strlen("\"id\":1,"));
+    snprintf(with_id, sizeof with_id, " { \"id\" : 1 , %s", text + 1);
+    assert_int_equal(WRITE(p, "PUT /notes/1", .payload = with_id)->code, 0);
+    assert_int_equal(WRITE(p, "PATCH /notes/1", .payload = with_id)->code, 0);
+    assert_int_equal(WRITE(p, "PATCH /notes/1 {}")->code, 0);
+}
+
+static void a_merge_over_the_limit_is_too_large_and_changes_nothing(void **state)
+{
+    struct primary *p = *state;
+    char text[2 * RECORD_BYTES_MAX];
+    WRITE(p, "POST /notes", .payload = object_of(RECORD_BYTES_MAX - 6, text));
+    const struct store_state before = state_of(p);
+    assert_refused(p, WRITE(p, "PATCH /notes/1 {\"b\":12}"), ERR_TOO_LARGE,
+                   "the merged record would have 1001 bytes, the limit is 1000");
+    assert_unchanged(p, &before);
+    struct write *w = WRITE(p, "PATCH /notes/1 {\"b\":1}");
+    assert_int_equal(w->code, 0);
+    assert_int_equal(answer_of(p, w).bytes, RECORD_BYTES_MAX + strlen("\"id\":1,"));
+    assert_answer(p, WRITE(p, "PATCH /notes/1 {\"a\":null}"), "{\"id\":1,\"b\":1}");
+}
+
+static void no_collection_is_made_past_the_limit(void **state)
+{
+    struct primary *p = *state;
+    static const char *const writes[COLLECTIONS_MAX] = {"POST /a {}", "POST /b {}", "POST /c {}",
+                                                        "POST /d {}"};
+    for (int i = 0; i < COLLECTIONS_MAX; i++)
+        assert_answer(p, WRITE(p, writes[i]), "{\"id\":1}");
+    const struct store_state before = state_of(p);
+    assert_refused(p, WRITE(p, "POST /e {}"), ERR_TOO_LARGE,
+                   "there are 4 collections, and no more are allowed");
+    assert_refused(p, WRITE(p, "PUT /e/1 {}"), ERR_NOT_FOUND, "e/1 does not exist");
+    assert_unchanged(p, &before);
+    assert_answer(p, WRITE(p, "POST /d {}"), "{\"id\":2}");
+    WRITE(p, "DELETE /a/1"); /* an empty collection stays one: its ids are used */
+    assert_int_equal(WRITE(p, "POST /e {}")->code, ERR_TOO_LARGE);
+}
+
+/* --- Without memory --- */
+
+static void an_answer_without_memory_is_outcome_unknown(void **state)
+{
+    struct primary *p = *state;
+    entry_open(p);
+    p->batch->answers.bytes_max = 10;
+    struct write *w = EXECUTE(p, "POST /notes {\"a\":1234567}");
+    assert_refused(p, w, ERR_OUTCOME_UNKNOWN, NULL);
+    /* a refusal keeps its code, and says it in the code's own sentence */
+    assert_refused(p, EXECUTE(p, "PUT /notes/7 {}"), ERR_NOT_FOUND, NULL);
+    entry_close(p);
+    p->batch->answers.bytes_max = 0;
+    assert_record(p, "/notes/1", "{\"id\":1,\"a\":1234567}");
+}
+
+static void an_effect_without_room_ends_the_entry(void **state)
+{
+    struct primary *p = *state;
+    struct write *w;
+    WRITE(p, "POST /notes {}");
+    const struct store_state before = state_of(p);
+    entry_open(p);
+    EXECUTE(p, "POST /notes {}");
+    p->bytes.bytes_max = p->bytes.bytes + 20;
+    assert_int_equal(ask(p, &(struct asking){.what = "POST /notes {}"}, &w), 0);
+    assert_int_equal(write_execute(&p->x, p->batch, w), ERR_NO_MEMORY);
+    entry_drop(p);
+    p->bytes.bytes_max = 0;
+    assert_unchanged(p, &before);
+    assert_answer(p, WRITE(p, "POST /notes {}"), "{\"id\":2}");
+}
+
+#define RULES(X)                                                                                   \
+    X(ids_are_1_2_3_in_each_collection)                                                            \
+    X(an_id_is_never_used_twice_even_after_its_record_was_deleted)                                 \
+    X(an_aborted_entry_leaves_everything_as_it_was)                                                \
+    X(each_executed_write_takes_the_next_seq)                                                      \
+    X(a_refused_write_uses_no_id_no_seq_and_no_effect)                                             \
+    X(a_collection_that_used_all_its_ids_is_full)                                                  \
+    X(only_post_creates)                                                                           \
+    X(put_replaces_wholly)                                                                         \
+    X(patch_merges_as_rfc_7396_says)                                                               \
+    X(delete_answers_the_record_that_was)                                                          \
+    X(each_write_works_on_the_state_that_the_one_before_left)                                      \
+    X(a_record_keeps_its_text_as_sent_but_for_white_space)                                         \
+    X(conditions_are_decided_on_the_ordered_state)                                                 \
+    X(the_record_limit_does_not_count_the_id)                                                      \
+    X(a_merge_over_the_limit_is_too_large_and_changes_nothing)                                     \
+    X(no_collection_is_made_past_the_limit)                                                        \
+    X(an_answer_without_memory_is_outcome_unknown)                                                 \
+    X(an_effect_without_room_ends_the_entry)
+
+int main(void)
+{
+    RUN_IN_BOTH(RULES);
+}
