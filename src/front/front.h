@@ -1,0 +1,41 @@
+/*
+ * One front-end thread: an event loop with its own sockets, that turns bytes into requests, reads
+ * local storage, hands writes to the order thread, and turns answers into bytes. How a write
+ * becomes durable is unknown here.
+ */
+#ifndef FRONT_FRONT_H
+#define FRONT_FRONT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/settings.h"
+#include "ops/message_log.h"
+#include "ops/status.h"
+#include "record/read.h"
+#include "record/write.h"
+
+struct front;
+
+struct front_options { /* all pointers are borrowed and outlive the front end */
+    const struct settings *settings;
+    const struct clock *clock;
+    const struct visible *visible;
+    struct reader *reader;
+    struct write_port *port; /* its `wake` and `front` are set here */
+    struct message_log *messages;
+    struct message_ring *ring;
+    struct status *status;
+    uint64_t seed;
+    int tcp_fd, udp_fd; /* -1: none; owned after front_create returned 0 */
+};
+
+int front_create(struct front **f, const struct front_options *o);
+int front_run(struct front *f); /* the thread's body: until front_drain has been called and
+                                   everything is answered */
+void front_drain(
+    struct front *f); /* from any thread: accept no more, answer what is in flight, then end */
+void front_destroy(struct front *f); /* accepts NULL */
+
+#endif

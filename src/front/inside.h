@@ -1,0 +1,183 @@
+/* What the files of this folder share: the thread's state, a client's, and the one layer that
+ * answers. */
+#ifndef FRONT_INSIDE_H
+#define FRONT_INSIDE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "front/front.h"
+#include "front/http_head.h"
+#include "net/loop.h"
+#include "record/json.h"
+#include "record/read.h"
+#include "record/request.h"
+#include "record/write.h"
+
+struct client;
+struct datagram;
+
+struct front {
+    struct front_options o;
+    struct net_loop *loop;
+    struct json *json;
+
+    /* writes */
+    struct write_batch *open;   /* being filled; NULL: none */
+    struct write_batch *flying; /* handed over, oldest first */
+    struct write_batch **flying_end;
+    struct write_batch *spare;
+    unsigned batches; /* that there are, wherever */
+    size_t weight;    /* of the writes in flight */
+
+    /* requests held until local storage has reached a position */
+    struct client *waiting;
+    struct datagram *datagrams;
+    unsigned datagrams_count;
+
+    struct client
+        *owing; /* clients with much unsent output, and how much in all when last counted */
+    size_t owed_bytes;
+    unsigned event_streams;
+
+    struct buf scratch; /* a body on its way */
+    struct buf line;    /* a UDP answer on its way */
+    struct buf decoded; /* texts of a JSON head */
+    uint64_t now_us;    /* monotonic; 0: ask the clock */
+    uint64_t date_s;
+    char date[32]; /* "Sun, 06 Nov 1994 08:49:37 GMT" */
+    uint64_t swept_us;
+    atomic_bool drain_asked;
+    bool draining;
+    uint64_t drain_since_us;
+};
+
+enum protocol { PROTOCOL_UNKNOWN, PROTOCOL_HTTP, PROTOCOL_JSON };
+
+enum hold { /* why a client's next request is not looked at */
+            HOLD_NOTHING,
+            HOLD_WRITES,   /* until none of its writes is in flight */
+            HOLD_ROOM,     /* until fewer are, or until its output was taken */
+            HOLD_POSITION, /* until local storage is at min_seq */
+            HOLD_LIST,     /* until a list has been given */
+            HOLD_EVENTS,   /* for ever: it gets messages as they happen */
+};
+
+/* One connection; memory that the loop keeps with it. */
+struct client {
+    struct front *front;
+    struct net_conn *conn;
+    uint8_t protocol, hold;
+    bool last;  /* no request follows: close when all is answered */
+    bool ended; /* the peer closed its side */
+    bool closing;
+    bool head_only; /* of the list under way */
+    bool chunked_out;
+    bool continued; /* 100 Continue was sent for this request */
+    uint32_t in_flight, in_flight_bytes;
+    size_t scanned; /* of an HTTP head or of a JSON head or payload */
+    size_t need;    /* bytes that the request has at least; 0: not known */
+    struct json_frame frame;
+    size_t json_head; /* bytes of a JSON head whose payload is awaited */
+    struct http_chunks chunks;
+    struct buf *decoded; /* head and body of a chunked request */
+    size_t decoded_head;
+    uint64_t wait_until_us; /* 0: the request does not wait */
+    uint64_t wait_seq;
+    struct client *wait_next;
+    struct client *owing_next, **owing_at; /* at: NULL: not in the list */
+    struct list_cursor list;
+    uint64_t events_after, events_us;
+};
+
+/* --- front.c --- */
+uint64_t front_now_us(struct front *f);
+const char *front_date(struct front *f);
+void client_hold(struct client *c, enum hold why);
+void client_hold_position(struct client *c, const struct request *rq);
+bool client_late(struct client *c);    /* its wait for a position is over */
+void client_release(struct client *c); /* look at its requests again */
+void client_write_started(struct client *c, struct write *w);
+void client_owes(struct client *c); /* it was given much */
+bool front_owed_too_much(struct front *f);
+void client_finish(
+    struct client *c); /* if it is to be closed and nothing is under way: closes it */
+
+/* --- serve.c: the one layer that answers --- */
+enum serve_result {
+    SERVE_ANSWER,        /* s->answer is complete */
+    SERVE_WRITE,         /* s->write is in the open batch: fill in the front end's own part */
+    SERVE_LIST,          /* s->cursor: stream it; answer has status and seq */
+    SERVE_EVENTS,        /* stream the messages after s->after */
+    SERVE_WAIT_WRITES,   /* not before the writes in flight are answered */
+    SERVE_WAIT_POSITION, /* not before local storage is at rq->min_seq */
+};
+struct served {
+    struct answer answer;
+    struct target target;
+    struct list_cursor cursor;
+    struct write *write;
+    uint64_t after;
+};
+/* `late`: a wait for a position is over. Bodies are good until the next call. */
+enum serve_result serve(struct front *f, struct request *rq, unsigned in_flight, bool late,
+                        struct served *s);
+/* Errors that can be told before the payload is there: 0 or the code, with the answer filled. */
+int serve_check(const struct request *rq, struct served *s);
+/* The answer of a write that came back. `target` for messages. */
+void serve_answer_of(const struct write_batch *b, const struct write *w, struct answer *a);
+
+/* --- own_paths.c --- */
+enum serve_result own_path(struct front *f, const struct request *rq, struct served *s);
+
+/* --- batches.c --- */
+struct write_batch *batch_open(struct front *f, size_t weight); /* NULL: busy */
+void batch_submit(struct front *f);                             /* hands the open one over */
+void batches_answered(struct front *f);                         /* takes back what has come */
+void batches_give_up(struct front *f); /* answers outcome_unknown where it took too long */
+
+/* --- http.c, http_answer.c --- */
+size_t http_received(struct client *c, struct span input);
+void http_write_answered(struct client *c, const struct write *w, const struct answer *a);
+
+struct http_style {
+    bool minor_1, keep_alive, head_only, problem;
+};
+void http_answer(struct front *f, struct buf *out, const struct answer *a, struct http_style style);
+/* A head without length: chunked, or until the connection closes. */
+void http_stream_head(struct front *f, struct buf *out, const struct answer *a, bool chunked);
+void http_chunk(struct buf *out, struct span bytes);
+
+/* --- json.c, json_request.c, json_answer.c --- */
+size_t json_received(struct client *c, struct span input);
+void json_write_answered(struct client *c, const struct write_batch *b, const struct write *w,
+                         const struct answer *a);
+/* From a head (accepted, an object) to a request, whose spans are good until the next call. 0, or
+ * the code and perhaps a detail; method and rid are set after an error, too, where they are there.
+ */
+int json_request(struct front *f, struct span head, struct request *rq, const char **detail);
+void json_error(struct buf *out, const struct answer *a); /* the error object, as HTTP gives it */
+void json_answer(struct buf *out, const struct answer *a, struct span rid, bool with_body);
+void json_stream_head(struct buf *out, const struct answer *a, struct span rid);
+
+/* --- udp.c --- */
+void udp_received(struct front *f, const struct net_peer *peer, struct span bytes);
+void udp_write_answered(struct front *f, const struct write_batch *b, const struct write *w,
+                        const struct answer *a);
+void udp_waiting(struct front *f, bool all); /* looks at the held datagrams again */
+
+/* --- lists.c: lists and event streams --- */
+void list_start(struct client *c, const struct served *s, struct span rid, struct http_style style);
+void list_more(struct client *c);
+void events_start(struct client *c, const struct served *s, bool head_only, bool minor_1);
+void events_more(struct client *c);
+
+/* --- messages.c --- */
+void log_read(struct front *f, const struct request *rq, const struct answer *a);
+void log_write_asked(struct front *f, const struct request *rq);
+void log_write_answered(struct front *f, const struct write_batch *b, const struct write *w,
+                        const struct answer *a);
+
+#endif
