@@ -1,0 +1,211 @@
+/* The data directory: lock, identity, trust. */
+#include "node/data_dir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/stable.h"
+
+enum {
+    IDENTITY_BYTES = 4 + 16 + 16 + 4 + 4 + APP_NAME_BYTES_MAX + 1,
+    TRUST_BYTES = BOOT_ID_BYTES_MAX + 8 + 1,
+};
+
+const char *data_dir_path(const struct data_dir *d, const char *name, char *to)
+{
+    snprintf(to, PATH_BYTES_MAX, "%s/%s", d->path, name);
+    return to;
+}
+
+static int make_folders(struct data_dir *d)
+{
+    char path[PATH_BYTES_MAX];
+    snprintf(path, sizeof path, "%s", d->path);
+    for (char *slash = path + 1; (slash = strchr(slash, '/')) != NULL; *slash++ = '/') {
+        *slash = '\0';
+        int rc = d->disk->make_folder(d->disk->context, path);
+        if (rc != 0)
+            return rc;
+    }
+    return d->disk->make_folder(d->disk->context, path);
+}
+
+static int lock(struct data_dir *d, char *why, size_t why_bytes)
+{
+    char path[PATH_BYTES_MAX];
+    d->lock_fd = open(data_dir_path(d, "lock", path), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (d->lock_fd < 0) {
+        snprintf(why, why_bytes, "cannot open %s: %s", path, strerror(errno));
+        return ERR_SYSTEM;
+    }
+    if (flock(d->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        snprintf(
+            why, why_bytes,
+            "the data directory %s is in use by another server: stop that one, or name another "
+            "directory with --data",
+            d->path);
+        return ERR_LOCKED;
+    }
+    return 0;
+}
+
+static void encode(const struct identity *i, char *to)
+{
+    memset(to, 0, IDENTITY_BYTES);
+    put_u32(to, i->format);
+    memcpy(to + 4, i->cluster, 16);
+    memcpy(to + 20, i->id, 16);
+    put_u32(to + 36, i->generation);
+    put_u32(to + 40, i->starts);
+    snprintf(to + 44, APP_NAME_BYTES_MAX + 1, "%s", i->app_name);
+}
+
+static void decode(const char *from, struct identity *i)
+{
+    i->format = get_u32(from);
+    memcpy(i->cluster, from + 4, 16);
+    memcpy(i->id, from + 20, 16);
+    i->generation = get_u32(from + 36);
+    i->starts = get_u32(from + 40);
+    snprintf(i->app_name, sizeof i->app_name, "%.*s", APP_NAME_BYTES_MAX, from + 44);
+}
+
+static int write_identity(struct data_dir *d)
+{
+    char path[PATH_BYTES_MAX], bytes[IDENTITY_BYTES];
+    encode(&d->identity, bytes);
+    return stable_write(d->disk, data_dir_path(d, "identity", path), bytes, sizeof bytes);
+}
+
+static int make_identity(struct data_dir *d, const char *app_name)
+{
+    d->identity = (struct identity){.format = DATA_FORMAT};
+    snprintf(d->identity.app_name, sizeof d->identity.app_name, "%s", app_name);
+    if (getrandom(d->identity.cluster, 16, 0) != 16 || getrandom(d->identity.id, 16, 0) != 16)
+        return ERR_SYSTEM;
+    return write_identity(d);
+}
+
+/* A log without an identity is not ours to begin anew: something was taken out of the directory. */
+static bool has_log(struct data_dir *d)
+{
+    char path[PATH_BYTES_MAX];
+    struct stat st;
+    return stat(data_dir_path(d, "log", path), &st) == 0;
+}
+
+static int open_identity(struct data_dir *d, const char *app_name, char *why, size_t why_bytes)
+{
+    char path[PATH_BYTES_MAX], bytes[IDENTITY_BYTES];
+    size_t got = 0;
+    int rc = stable_read(d->disk, data_dir_path(d, "identity", path), bytes, sizeof bytes, &got,
+                         why, why_bytes);
+    if (rc == ERR_NOT_FOUND && has_log(d)) {
+        snprintf(why, why_bytes,
+                 "%s has a log but no identity: restore identity.0 and identity.1 from a copy; "
+                 "nothing was "
+                 "changed",
+                 d->path);
+        return ERR_CORRUPT;
+    }
+    if (rc == ERR_NOT_FOUND) {
+        rc = make_identity(d, app_name);
+        if (rc != 0)
+            snprintf(why, why_bytes, "cannot write to the data directory %s: %s", d->path,
+                     err_info(rc)->sentence);
+        return rc;
+    }
+    if (rc != 0)
+        return rc;
+    if (got >= 4 && get_u32(bytes) > DATA_FORMAT) {
+        snprintf(why, why_bytes,
+                 "the data directory %s was written by a newer version (format %u, this one knows "
+                 "%u): run "
+                 "that version; nothing was changed",
+                 d->path, get_u32(bytes), (unsigned)DATA_FORMAT);
+        return ERR_NEWER;
+    }
+    if (got != sizeof bytes) {
+        snprintf(why, why_bytes,
+                 "%s.0 and .1 are damaged: restore them from a copy; nothing was changed", path);
+        return ERR_CORRUPT;
+    }
+    decode(bytes, &d->identity);
+    snprintf(d->identity.app_name, sizeof d->identity.app_name, "%s", app_name);
+    return 0;
+}
+
+static void read_boot_id(struct data_dir *d, const char *file)
+{
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, d->boot_id, sizeof d->boot_id - 1);
+    if (fd >= 0)
+        close(fd);
+    memset(d->boot_id + (n > 0 ? n : 0), 0, sizeof d->boot_id - (size_t)(n > 0 ? n : 0));
+    d->boot_id[strcspn(d->boot_id, "\n")] = '\0';
+}
+
+int data_dir_open(struct data_dir *d, const struct disk *disk, const char *path,
+                  const char *app_name, const char *boot_id_file, char *why, size_t why_bytes)
+{
+    struct stat st;
+    *d = (struct data_dir){.disk = disk, .path = path, .lock_fd = -1};
+    int rc = make_folders(d);
+    if (rc != 0 || stat(path, &st) != 0) {
+        snprintf(why, why_bytes, "cannot make the data directory %s: %s", path, strerror(errno));
+        return rc != 0 ? rc : ERR_SYSTEM;
+    }
+    d->device = (uint64_t)st.st_dev;
+    read_boot_id(d, boot_id_file);
+    rc = lock(d, why, why_bytes);
+    if (rc == 0)
+        rc = open_identity(d, app_name, why, why_bytes);
+    if (rc != 0)
+        data_dir_close(d);
+    return rc;
+}
+
+void data_dir_close(struct data_dir *d)
+{
+    if (d->lock_fd >= 0)
+        close(d->lock_fd);
+    d->lock_fd = -1;
+}
+
+int data_dir_next_epoch(struct data_dir *d, uint64_t *epoch)
+{
+    d->identity.starts++;
+    int rc = write_identity(d);
+    *epoch = ((uint64_t)d->identity.generation << 32) | d->identity.starts;
+    return rc;
+}
+
+bool data_dir_trusted(struct data_dir *d)
+{
+    char path[PATH_BYTES_MAX], bytes[TRUST_BYTES], why[256];
+    size_t got = 0;
+    int rc = stable_read(d->disk, data_dir_path(d, "trust", path), bytes, sizeof bytes, &got, why,
+                         sizeof why);
+    if (rc != 0 || got != sizeof bytes)
+        return false;
+    bool clean = bytes[BOOT_ID_BYTES_MAX + 8] != 0;
+    bool same_boot = d->boot_id[0] != '\0' && memcmp(bytes, d->boot_id, BOOT_ID_BYTES_MAX) == 0;
+    return clean || (same_boot && get_u64(bytes + BOOT_ID_BYTES_MAX) == d->device);
+}
+
+int data_dir_mark(struct data_dir *d, bool clean)
+{
+    char path[PATH_BYTES_MAX], bytes[TRUST_BYTES];
+    memcpy(bytes, d->boot_id, BOOT_ID_BYTES_MAX);
+    put_u64(bytes + BOOT_ID_BYTES_MAX, d->device);
+    bytes[BOOT_ID_BYTES_MAX + 8] = clean;
+    return stable_write(d->disk, data_dir_path(d, "trust", path), bytes, sizeof bytes);
+}

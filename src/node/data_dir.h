@@ -1,0 +1,63 @@
+/*
+ * The data directory of one server: who it belongs to, whether another process has it, and whether
+ * its local storage can be trusted after the last stop. What log and storage hold is unknown here.
+ *
+ *   lock           held while a server runs (rule S17)
+ *   identity.0 .1  format of the directory, cluster, identity, epoch (rules S2, S14)
+ *   trust.0 .1     boot of the machine and device that records.mdb was last written on; whether it
+ * was stopped cleanly records.mdb    local storage; log/ the write-ahead log
+ */
+#ifndef NODE_DATA_DIR_H
+#define NODE_DATA_DIR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/disk.h"
+#include "base/limits.h"
+
+enum { DATA_FORMAT = 1, PATH_BYTES_MAX = 4096, BOOT_ID_BYTES_MAX = 64 };
+
+struct identity {
+    uint32_t format;
+    unsigned char cluster[16]; /* random, made by the first primary */
+    unsigned char id[16];      /* random, made with the directory */
+    uint32_t generation;       /* raised by a promotion */
+    uint32_t starts;           /* as primary */
+    char app_name[APP_NAME_BYTES_MAX + 1];
+};
+
+struct data_dir {
+    const struct disk *disk;
+    const char *path;
+    int lock_fd; /* -1: none */
+    struct identity identity;
+    char boot_id[BOOT_ID_BYTES_MAX]; /* of now; empty: not known */
+    uint64_t device;
+};
+
+/* Makes the directory where it is not there, locks it, reads or makes the identity. ERR_LOCKED:
+ * another server runs on it; ERR_NEWER, ERR_CORRUPT, ERR_IO, ERR_DISK_FULL, ERR_SYSTEM. `why` gets
+ * a sentence. */
+int data_dir_open(struct data_dir *d, const struct disk *disk, const char *path,
+                  const char *app_name, const char *boot_id_file, char *why, size_t why_bytes);
+void data_dir_close(struct data_dir *d);
+
+/* "path/name" into `to` (PATH_BYTES_MAX). */
+const char *data_dir_path(const struct data_dir *d, const char *name, char *to);
+
+/* A new epoch, durable when it returns 0: higher than all before in this directory (rule S2). */
+int data_dir_next_epoch(struct data_dir *d, uint64_t *epoch);
+
+/*
+ * Whether records.mdb holds what was committed to it: it was stopped cleanly, or only its process
+ * ended since, since then the page cache had it. Not so after a crash of the machine, or when the
+ * directory was copied to another device.
+ */
+bool data_dir_trusted(struct data_dir *d);
+/* Before the first commit of a life: durable note of boot and device, clean mark removed. After the
+ * last: the mark. */
+int data_dir_mark(struct data_dir *d, bool clean);
+
+#endif

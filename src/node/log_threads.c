@@ -1,0 +1,80 @@
+/* The log thread, which alone waits for the disk, and the thread that prepares its next segment. */
+#include <sys/resource.h>
+
+#include "base/err.h"
+#include "node/inside.h"
+
+enum { FULL_WAIT_MS = 100, PREPARE_WAIT_MS = 500, NICE = 10 };
+
+/* Writes one frame; waits while there is no space for it, unless the server is being stopped. */
+static bool append(struct node *n, struct log_frame *frame)
+{
+    for (;;) {
+        int rc = log_append(n->log, frame);
+        if (rc == 0)
+            return true;
+        if (rc != ERR_DISK_FULL)
+            n->o.fatal("the disk failed while writing the log: nothing more is acknowledged; look "
+                       "at the disk before the "
+                       "next start");
+        if (atomic_load_explicit(&n->stop_order, memory_order_acquire))
+            return false;
+        bell_ring(&n->prepare_bell);
+        bell_rest(&n->log_bell);
+        bell_wait(&n->log_bell, FULL_WAIT_MS);
+        bell_awake(&n->log_bell);
+    }
+}
+
+void *log_run(void *node)
+{
+    struct node *n = node;
+    for (;;) {
+        struct log_frame *frame = atomic_exchange_explicit(&n->to_log, NULL, memory_order_acq_rel);
+        if (frame != NULL) {
+            bool durable = append(n, frame);
+            atomic_store_explicit(durable ? &n->logged : &n->gave_up, true, memory_order_release);
+            bell_ring(&n->bell);
+            if (!log_is_prepared(n->log))
+                bell_ring(&n->prepare_bell);
+            continue;
+        }
+        if (atomic_load_explicit(&n->stop_log, memory_order_acquire))
+            return NULL;
+        bell_rest(&n->log_bell);
+        if (atomic_load_explicit(&n->to_log, memory_order_acquire) == NULL &&
+            !atomic_load_explicit(&n->stop_log, memory_order_acquire))
+            bell_wait(&n->log_bell, -1);
+        bell_awake(&n->log_bell);
+    }
+}
+
+/* A segment is made only while the reserve stays free, so that the log never takes what local
+ * storage needs (S22). */
+static void prepare(struct node *n)
+{
+    uint64_t free_bytes = 0, total_bytes = 0;
+    if (n->o.disk->space(n->o.disk->context, n->dir.path, &free_bytes, &total_bytes) != 0 ||
+        free_bytes < n->segment_bytes + n->reserve_bytes)
+        return;
+    int rc = log_prepare(n->log);
+    if (rc != 0 && rc != ERR_DISK_FULL)
+        n->o.fatal("the disk failed while preparing the log: nothing more is acknowledged; look at "
+                   "the disk before the next "
+                   "start");
+}
+
+void *prepare_run(void *node)
+{
+    struct node *n = node;
+    setpriority(PRIO_PROCESS, 0, NICE); /* of this thread alone, on Linux */
+    while (!atomic_load_explicit(&n->stop_log, memory_order_acquire)) {
+        if (!log_is_prepared(n->log))
+            prepare(n);
+        bell_rest(&n->prepare_bell);
+        if (!atomic_load_explicit(&n->stop_log, memory_order_acquire))
+            bell_wait(&n->prepare_bell, log_is_prepared(n->log) ? -1 : PREPARE_WAIT_MS);
+        bell_awake(&n->prepare_bell);
+    }
+    return NULL;
+}
