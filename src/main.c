@@ -1,0 +1,295 @@
+/* noted: its subcommands, and the wiring of a server. The only file that names every module. */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/disk.h"
+#include "base/err.h"
+#include "base/settings.h"
+#include "cli/demo.h"
+#include "front/front.h"
+#include "net/listen.h"
+#include "node/node.h"
+#include "ops/message_log.h"
+#include "ops/message_printer.h"
+#include "ops/status.h"
+#include "record/read.h"
+#include "record/write.h"
+
+enum {
+    EXIT_OK = 0,
+    EXIT_CANNOT_RUN = 1,
+    EXIT_USAGE = 2,
+    WHY_BYTES = 1024,
+    FILES_BESIDE_CONNECTIONS = 256, /* log, storage, sockets of our own */
+    MESSAGE_SLOTS = 4096,
+    READS_LOGGED_PER_SECOND = 10000,
+};
+
+static void say(const char *sentence)
+{
+    fprintf(stderr, "noted: %s\n", sentence);
+}
+
+static void fatal(const char *sentence)
+{
+    say(sentence);
+    _exit(EXIT_CANNOT_RUN);
+}
+
+/* --- One server --- */
+
+struct server {
+    struct settings settings;
+    struct clock clock;
+    struct disk disk;
+    struct status status;
+    struct visible visible;
+    struct message_log *messages;
+    struct message_printer *printer;
+    struct node *node;
+    unsigned fronts_count; /* made so far */
+    struct front *fronts[THREADS_MAX];
+    struct reader *readers[THREADS_MAX];
+    struct write_port ports[THREADS_MAX];
+    pthread_t threads[THREADS_MAX];
+    int tcp_fds[THREADS_MAX], udp_fds[THREADS_MAX];
+};
+
+static uint64_t random_seed(void)
+{
+    uint64_t seed = 0;
+    if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed)
+        fatal("the system gives no random numbers");
+    return seed;
+}
+
+/* Raises the file limit to what the connections need; where that is refused, lowers the connections
+ * and says so. */
+static void fit_connections(struct settings *set)
+{
+    struct rlimit files;
+    rlim_t need = (rlim_t)set->connections_max + FILES_BESIDE_CONNECTIONS;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= need)
+        return;
+    struct rlimit raised = {need, files.rlim_max > need ? files.rlim_max : need};
+    if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
+        return;
+    raised = (struct rlimit){files.rlim_max < need ? files.rlim_max : need, files.rlim_max};
+    if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
+        files.rlim_cur = raised.rlim_cur;
+    if (files.rlim_cur >= need)
+        return;
+    rlim_t left = files.rlim_cur > 2 * FILES_BESIDE_CONNECTIONS
+                      ? files.rlim_cur - FILES_BESIDE_CONNECTIONS
+                      : files.rlim_cur / 2;
+    set->connections_max = left > 1 ? (uint32_t)left : 1;
+    fprintf(stderr,
+            "noted: the system allows %llu open files, so there are at most %u connections\n",
+            (unsigned long long)files.rlim_cur, set->connections_max);
+}
+
+static int bind_port(struct server *s, char *why)
+{
+    const struct settings *set = &s->settings;
+    const struct net_port port = {
+        .address = set->listen,
+        .port = (uint16_t)set->local_port,
+        .tcp = (set->serve & (SERVE_HTTP | SERVE_TCP)) != 0,
+        .udp = (set->serve & SERVE_UDP) != 0,
+        .loops = set->threads,
+    };
+    uint16_t chosen = 0;
+    for (unsigned i = 0; i < THREADS_MAX; i++)
+        s->tcp_fds[i] = s->udp_fds[i] = -1;
+    int rc = net_port_bind(&port, s->tcp_fds, s->udp_fds, &chosen, why, WHY_BYTES);
+    bool v6 = strchr(set->listen, ':') != NULL;
+    snprintf(s->status.address, sizeof s->status.address, v6 ? "[%s]:%u" : "%s:%u", set->listen,
+             chosen);
+    return rc;
+}
+
+static int open_front(struct server *s, unsigned i)
+{
+    int rc = reader_create(&s->readers[i], node_store(s->node), &s->visible);
+    if (rc == 0)
+        rc = write_port_init(&s->ports[i], node_bell(s->node));
+    if (rc != 0)
+        return rc;
+    const struct front_options o = {
+        .settings = &s->settings,
+        .clock = &s->clock,
+        .visible = &s->visible,
+        .reader = s->readers[i],
+        .port = &s->ports[i],
+        .messages = s->messages,
+        .ring = message_log_ring(s->messages, i),
+        .status = &s->status,
+        .seed = random_seed(),
+        .tcp_fd = s->tcp_fds[i],
+        .udp_fd = s->udp_fds[i],
+    };
+    rc = front_create(&s->fronts[i], &o);
+    s->fronts_count += rc == 0;
+    return rc;
+}
+
+static int open_server(struct server *s, char *why)
+{
+    const struct message_log_options messages = {
+        .app_name = s->settings.app_name,
+        .rings = s->settings.threads,
+        .slots = MESSAGE_SLOTS,
+        .reads_per_second_max = READS_LOGGED_PER_SECOND,
+        .clock = &s->clock,
+    };
+    const struct node_options node = {
+        .settings = &s->settings,
+        .clock = &s->clock,
+        .disk = &s->disk,
+        .status = &s->status,
+        .visible = &s->visible,
+        .seed = random_seed(),
+        .say = say,
+        .fatal = fatal,
+    };
+    int rc = bind_port(s, why);
+    if (rc == 0)
+        rc = node_open(&s->node, &node, why, WHY_BYTES);
+    if (rc != 0)
+        return rc;
+    snprintf(why, WHY_BYTES, "cannot start: out of memory, threads or file descriptors");
+    rc = message_log_create(&s->messages, &messages);
+    for (unsigned i = 0; rc == 0 && i < s->settings.threads; i++)
+        rc = open_front(s, i);
+    if (rc == 0 && s->settings.messages == MESSAGES_STDOUT)
+        rc = message_printer_start(&s->printer, s->messages, stdout);
+    if (rc == 0)
+        rc = node_start(s->node, s->ports, s->settings.threads);
+    return rc;
+}
+
+static void *run_front(void *front)
+{
+    if (front_run(front) != 0)
+        fatal("an event loop failed");
+    return NULL;
+}
+
+/* Serves until SIGTERM or SIGINT. */
+static void serve(struct server *s, const sigset_t *signals)
+{
+    int signal;
+    for (unsigned i = 0; i < s->fronts_count; i++)
+        if (pthread_create(&s->threads[i], NULL, run_front, s->fronts[i]) != 0)
+            fatal("cannot start a thread");
+    atomic_store(&s->status.ready, true);
+    printf("noted: %s ready on %s (primary)\n", s->settings.app_name, s->status.address);
+    fflush(stdout);
+    while (sigwait(signals, &signal) != 0) {
+    }
+    for (unsigned i = 0; i < s->fronts_count; i++)
+        front_drain(s->fronts[i]);
+    for (unsigned i = 0; i < s->fronts_count; i++)
+        pthread_join(s->threads[i], NULL);
+}
+
+static void close_server(struct server *s)
+{
+    message_printer_stop(s->printer);
+    for (unsigned i = 0; i < s->fronts_count; i++) {
+        front_destroy(s->fronts[i]);
+        reader_destroy(s->readers[i]);
+        write_port_finish(&s->ports[i]);
+    }
+    message_log_destroy(s->messages);
+    node_close(s->node);
+    settings_finish(&s->settings);
+    free(s);
+}
+
+static void warn_of_address(const struct settings *set)
+{
+    if (strncmp(set->listen, "127.", 4) != 0 && strcmp(set->listen, "::1") != 0)
+        fprintf(stderr,
+                "noted: listening on %s: whoever reaches this address can read and write every "
+                "record, for there is no "
+                "authentication\n",
+                set->listen);
+}
+
+static int serve_main(int argc, char **argv, char **environment)
+{
+    char why[WHY_BYTES] = "";
+    struct server *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        fatal("out of memory");
+    int rc = settings_read(&s->settings, argc, argv, environment, why, sizeof why);
+    if (rc != 0) {
+        free(s);
+        if (rc == SETTINGS_HELP)
+            settings_help(stdout);
+        else
+            say(why);
+        return rc == SETTINGS_HELP ? EXIT_OK : EXIT_USAGE;
+    }
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file at its size limit is a full disk */
+
+    s->clock = clock_real();
+    s->disk = disk_real();
+    s->status.app_name = s->settings.app_name;
+    s->status.started_us = clock_mono_us(&s->clock);
+    fit_connections(&s->settings);
+    warn_of_address(&s->settings);
+    if (open_server(s, why) != 0)
+        fatal(why);
+    serve(s, &signals);
+    if (node_stop(s->node) != 0)
+        fatal("local storage could not be synced: the log has every acknowledged write");
+    close_server(s);
+    return EXIT_OK;
+}
+
+/* --- Subcommands --- */
+
+static int usage(FILE *to)
+{
+    fputs("usage: noted serve [--local-port N] [--data FOLDER] …   one server; noted serve --help "
+          "lists its settings\n"
+          "       noted demo [--once] [--local-port N]             starts a server and shows what "
+          "it does\n"
+          "       noted version\n",
+          to);
+    return to == stdout ? EXIT_OK : EXIT_USAGE;
+}
+
+int main(int argc, char **argv, char **environment)
+{
+    const char *command = argc < 2 ? "" : argv[1];
+    if (strcmp(command, "serve") == 0)
+        return serve_main(argc - 2, argv + 2, environment);
+    if (strcmp(command, "demo") == 0)
+        return demo_main(argc - 2, argv + 2);
+    if (strcmp(command, "version") == 0 && argc == 2) {
+        puts("noted " NOTED_VERSION);
+        return EXIT_OK;
+    }
+    if (strcmp(command, "help") == 0 || strcmp(command, "--help") == 0)
+        return usage(stdout);
+    if (argc >= 2)
+        fprintf(stderr, "noted: there is no command %s\n", command);
+    return usage(stderr);
+}
