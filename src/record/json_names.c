@@ -2,9 +2,9 @@
 #include "record/json_names.h"
 
 #include <stdlib.h>
-#include <xxhash.h>
 
 #include "base/err.h"
+#include "base/hash.h"
 #include "record/json.h"
 
 enum { FIRST_NAMES = 64, FIRST_SLOTS = 128 };
@@ -85,7 +85,7 @@ static int hash_name(struct names *n, uint32_t index, uint32_t owner, uint32_t h
 /* The owner is part of the seed: a million objects with one name each must not share a slot. */
 static uint32_t hash_of(const struct names *n, uint32_t owner, struct span word)
 {
-    return (uint32_t)XXH3_64bits_withSeed(word.at, word.bytes, n->seed + owner);
+    return (uint32_t)hash64(n->seed + owner, word.at, word.bytes);
 }
 
 int names_hash_from(struct names *n, uint32_t first, uint32_t owner)
