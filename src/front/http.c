@@ -66,6 +66,8 @@ static int request_of(const struct http_head *head, struct request *rq, const ch
     rq->media = media_of(head->content_type);
     rq->has_payload = head->has_length || head->chunked;
     rq->event_stream = contains(head->accept, "text/event-stream");
+    if (!u64_parse(head->last_event_id, &rq->last_event))
+        rq->last_event = 0;
     *detail = "If-Match and If-None-Match take * or up to 16 entity tags";
     int code = condition_field(head->if_match, false, &rq->conditions.match);
     if (code == 0)

@@ -2,11 +2,8 @@
  * sockets, bodies and what a request means. The only file that knows http-parser. */
 #include "front/http_head.h"
 
-#include <string.h>
-
-#define http_method http_parser_method /* the library has an enum of the same name */
 #include <http_parser.h>
-#undef http_method
+#include <string.h>
 
 #include "base/err.h"
 
@@ -58,6 +55,7 @@ enum field {
     FIELD_IF_NONE_MATCH,
     FIELD_NOTED_MIN_SEQ,
     FIELD_NOTED_WAIT_MS,
+    FIELD_LAST_EVENT_ID,
     FIELD_CONTENT_LENGTH,
     FIELD_IDEMPOTENCY_KEY,
     FIELD_TRANSFER_ENCODING,
@@ -299,6 +297,8 @@ static enum field field_of(struct span name)
             return field_by(name, FIELD_IF_NONE_MATCH, "if-none-match");
         case 'm':
             return field_by(name, FIELD_NOTED_MIN_SEQ, "noted-min-seq");
+        case 'v':
+            return field_by(name, FIELD_LAST_EVENT_ID, "last-event-id");
         default:
             return field_by(name, FIELD_NOTED_WAIT_MS, "noted-wait-ms");
         }
@@ -419,6 +419,7 @@ static int judge(struct parse *p, uint64_t length)
     out->content_type = v[FIELD_CONTENT_TYPE];
     out->noted_min_seq = v[FIELD_NOTED_MIN_SEQ];
     out->noted_wait_ms = v[FIELD_NOTED_WAIT_MS];
+    out->last_event_id = v[FIELD_LAST_EVENT_ID];
     out->idempotency_key = v[FIELD_IDEMPOTENCY_KEY];
 
     if (out->host.at == NULL && out->minor == 1)

@@ -29,7 +29,7 @@ struct http_head {
      * be repeated (Accept, If-Match, If-None-Match) are refused here when they are: nobody sends
      * them so. */
     struct span host, content_type, accept, if_match, if_none_match, idempotency_key, noted_min_seq,
-        noted_wait_ms, origin;
+        noted_wait_ms, origin, last_event_id;
 };
 
 /*

@@ -4,7 +4,8 @@
 #include "base/err.h"
 #include "front/inside.h"
 
-enum { MESSAGES_BYTES_MAX = 4 * 1024 * 1024 };
+/* In one array: what fits, or without ?after= the newest. */
+enum { MESSAGES_BYTES_MAX = 1024 * 1024, MESSAGES_NEWEST = 1000 };
 
 static void body(struct served *s, struct buf *from)
 {
@@ -93,12 +94,15 @@ static void give_ready(struct front *f, struct served *s)
 static enum serve_result give_messages(struct front *f, const struct request *rq, struct served *s)
 {
     struct span after;
-    s->after = 0;
+    uint64_t last = message_log_last(f->o.messages);
+    s->after = last > MESSAGES_NEWEST ? last - MESSAGES_NEWEST : 0;
     if (query_get(s->target.query, "after", &after) && !u64_parse(after, &s->after)) {
         answer_error(&s->answer, ERR_BAD_PARAMETER, "after takes the number of a message");
         return SERVE_ANSWER;
     }
     if (rq->event_stream) {
+        if (rq->last_event > s->after) /* it was here before, and comes back for what it missed */
+            s->after = rq->last_event;
         s->answer.event_stream = true;
         return SERVE_EVENTS;
     }

@@ -60,7 +60,8 @@ struct request {
     uint64_t min_seq;
     uint32_t wait_ms;
     enum media media;
-    bool event_stream; /* server-sent events are asked for */
+    bool event_stream;   /* server-sent events are asked for */
+    uint64_t last_event; /* the last one that the client has; 0: none */
     bool has_payload;
     bool payload_judged; /* json_scan has accepted it already */
     struct span payload; /* JSON text */

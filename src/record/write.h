@@ -48,7 +48,7 @@ struct write {
 };
 
 struct write_batch {
-    struct write_port *port;  /* where it came from and goes back to */
+    struct write_port *port;         /* where it came from and goes back to */
     struct write_batch *next;        /* of whoever holds it */
     struct write_batch *flying_next; /* of the front end, while the order thread holds it */
     uint64_t submitted_us;

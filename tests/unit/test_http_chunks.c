@@ -10,9 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/err.h"
-#include "front/http_head.h"
-#include "support/edge.h"
+#include "http_heads.h"
 
 /* Decodes `bytes` in two pieces; the whole outcome in one number and a text. */
 static long decode_cut(const char *bytes, size_t n, size_t cut, char *to, size_t *decoded,
@@ -205,5 +203,5 @@ int main(void)
         cmocka_unit_test(what_is_dropped_is_bounded),
         cmocka_unit_test(a_body_is_decoded_in_place),
     };
-    return cmocka_run_group_tests(tests, map_edge, NULL);
+    return cmocka_run_group_tests(tests, map_guard, unmap_guard);
 }

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "support/http_heads.h"
+#include "http_heads.h"
 
 /* --- What is taken --- */
 
@@ -349,5 +349,5 @@ int main(void)
         cmocka_unit_test(a_limit_above_the_librarys_own_ends_there),
         cmocka_unit_test(a_head_that_comes_slowly_is_searched_once),
     };
-    return cmocka_run_group_tests(tests, map_edge, NULL);
+    return cmocka_run_group_tests(tests, map_guard, unmap_guard);
 }

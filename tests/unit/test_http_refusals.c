@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "support/http_heads.h"
+#include "http_heads.h"
 
 /* --- What is refused --- */
 
@@ -300,5 +300,5 @@ int main(void)
         cmocka_unit_test(length_and_transfer_coding_together_are_refused),
         cmocka_unit_test(a_transfer_coding_in_1_0_is_refused),
     };
-    return cmocka_run_group_tests(tests, map_edge, NULL);
+    return cmocka_run_group_tests(tests, map_guard, unmap_guard);
 }

@@ -1,15 +1,43 @@
-/* Request heads parsed whole and byte by byte, and checked to come out alike. Included behind
- * cmocka.h. */
-#ifndef SUPPORT_HTTP_HEADS_H
-#define SUPPORT_HTTP_HEADS_H
+/* Bytes of HTTP as the tests feed them: always against a guarded page, and heads both whole and
+ * byte by byte, checked to come out alike. Included behind cmocka.h. */
+#ifndef TESTS_HTTP_HEADS_H
+#define TESTS_HTTP_HEADS_H
 
 #include <stdio.h>
 
 #include "base/err.h"
 #include "front/http_head.h"
-#include "support/edge.h"
+#include "guard.h"
 
 enum { HEAD_MAX = 16 * 1024, URI_MAX = 2 * 1024 };
+
+static struct guard guard;
+
+static inline int map_guard(void **state)
+{
+    (void)state;
+    guard = guard_create(256 * 1024);
+    return 0;
+}
+
+static inline int unmap_guard(void **state)
+{
+    (void)state;
+    guard_destroy(&guard);
+    return 0;
+}
+
+static inline struct span at_edge(const char *bytes, size_t n)
+{
+    return guard_copy(&guard, span(bytes, n));
+}
+
+static inline void is_text(struct span s, const char *text)
+{
+    assert_non_null(s.at);
+    assert_int_equal(s.bytes, strlen(text));
+    assert_memory_equal(s.at, text, s.bytes);
+}
 
 struct outcome {
     long bytes;
