@@ -107,7 +107,7 @@ static const uint8_t *skip_space(const uint8_t *p, const uint8_t *end)
 static const uint8_t *token_behind_space(struct scan *s, const uint8_t *p)
 {
     const uint8_t *token = skip_space(p, s->end);
-    s->spaced = s->spaced || token != p;
+    s->spaced = true;
     return token != s->end ? token : ended(s);
 }
 
@@ -269,7 +269,7 @@ static const uint8_t *number(struct scan *s, const uint8_t *p)
             p++;
         p = digits_1(s, p);
     }
-    if (p == s->end && !(s->whole && s->depth == 0)) /* it may go on */
+    if (p == s->end && !s->whole) /* it may go on */
         return ended(s);
     return p;
 }
@@ -436,7 +436,6 @@ long json_scan(struct json *j, struct span input, bool whole, struct json_found 
     s.start = (const uint8_t *)(input.bytes == 0 ? "" : input.at);
     s.end = s.start + input.bytes;
     s.whole = whole;
-    s.spaced = false;
     s.in_object = false;
     s.depth = 0;
     s.depth_max = j->depth_max;

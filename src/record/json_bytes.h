@@ -7,10 +7,6 @@
 #include <stdint.h>
 #include <string.h>
 
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
-
 /* The byte `b` eight times. */
 #define JSON_EIGHT(b) (0x0101010101010101u * (uint64_t)(b))
 
@@ -34,36 +30,24 @@ static inline bool json_stops_1(uint8_t c, bool strict)
     return c == '"' || c == '\\' || (strict && (c < 0x20 || c >= 0x80));
 }
 
-/* The first byte from `p` on that ends a run, or `end`. Reads nothing at or behind `end`. */
+/* The first byte from `p` on that ends a run, or `end`. Reads nothing at or behind `end`. Eight
+ * bytes at a time: strings are short, so that wider registers gain nothing. */
 static inline const uint8_t *json_run(const uint8_t *p, const uint8_t *end, bool strict)
 {
-#ifdef __SSE2__
-    while (end - p >= 16) {
-        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
-        __m128i stops = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')),
-                                     _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
-        if (strict) /* only the high bits count: set below 0x20 by the subtraction, else in `v` */
-            stops = _mm_or_si128(stops, _mm_or_si128(v, _mm_sub_epi8(v, _mm_set1_epi8(0x20))));
-        unsigned mask = (unsigned)_mm_movemask_epi8(stops);
-        if (mask != 0)
-            return p + (unsigned)__builtin_ctz(mask);
-        p += 16;
-    }
-#endif
     while (end - p >= 8) {
         uint64_t w;
         memcpy(&w, p, sizeof w);
         uint64_t stops = json_stops_8(w, strict);
+        if (stops != 0) {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-        if (stops != 0)
             return p + ((unsigned)__builtin_ctzll(stops) >> 3);
 #else
-        if (stops != 0)
-            break;
+            return p + ((unsigned)__builtin_clzll(stops) >> 3);
 #endif
+        }
         p += 8;
     }
-    while (p != end && !json_stops_1(*p, strict))
+    while (p < end && !json_stops_1(*p, strict))
         p++;
     return p;
 }

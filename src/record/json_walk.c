@@ -30,7 +30,7 @@ static const char *skip_string(const char *p, const char *end)
 {
     p = run(p + 1, end);
     while (p < end && *p == '\\')
-        p = end - p > 2 ? run(p + 2, end) : end;
+        p = run(p + 2, end);
     return p < end ? p + 1 : end;
 }
 

@@ -315,27 +315,40 @@ static void a_hundred_thousand_names_take_linear_time(void **state)
     buf_finish(&out);
 }
 
-/* Were each level to look through its inner ones once more, this would take 64 times as long. */
+/* The best of three merges with itself of `inner` at the bottom of `depth` objects. */
+static double nested_ms(struct fixture *f, unsigned depth, struct span inner)
+{
+    struct buf text = {0}, out = {0};
+    for (unsigned i = 0; i < depth; i++)
+        buf_add_text(&text, "{\"a\":");
+    buf_add_span(&text, inner);
+    for (unsigned i = 0; i < depth; i++)
+        buf_add_char(&text, '}');
+    double best = 1e9;
+    for (int i = 0; i < 3; i++) {
+        buf_reset(&out, SIZE_MAX);
+        double took = merge_ms(f->j, buf_span(&text), buf_span(&text), &out);
+        best = took < best ? took : best;
+        assert_true(span_eq(buf_span(&out), buf_span(&text)));
+    }
+    buf_finish(&text);
+    buf_finish(&out);
+    return best;
+}
+
+/* Were each level to look through its inner ones once more, this would take 60 times as long. */
 static void depth_does_not_multiply_the_time(void **state)
 {
-    struct fixture *f = *state;
-    struct buf one = {0}, two = {0}, deep = {0}, out = {0};
-    struct span inner = many(&one, "1", 0);
-    double flat = merge_ms(f->j, inner, inner, &out);
-    for (int i = 0; i < 63; i++)
-        buf_add_text(&deep, "{\"a\":");
-    buf_add_span(&deep, inner);
-    for (int i = 0; i < 63; i++)
-        buf_add_char(&deep, '}');
-    buf_reset(&out, SIZE_MAX);
-    double took = merge_ms(f->j, buf_span(&deep), buf_span(&deep), &out);
-    assert_int_equal(out.bytes, deep.bytes);
-    if (took > 10 * flat + 100)
-        fail_msg("%.0f ms, flat %.0f ms", took, flat);
-    buf_finish(&one);
-    buf_finish(&two);
-    buf_finish(&deep);
-    buf_finish(&out);
+    struct buf inner = {0};
+    buf_add_char(&inner, '[');
+    for (unsigned i = 0; i < 1000000; i++)
+        buf_add_text(&inner, "1,");
+    buf_add_text(&inner, "1]");
+    double flat = nested_ms(*state, 1, buf_span(&inner));
+    double deep = nested_ms(*state, 63, buf_span(&inner));
+    if (deep > 10 * flat + 20)
+        fail_msg("%.0f ms, flat %.0f ms", deep, flat);
+    buf_finish(&inner);
 }
 
 int main(void)
