@@ -37,7 +37,7 @@
     X(NUMBER, threads, "threads", "NOTED_THREADS", "(the number of CPUs)", 1, THREADS_MAX, "",     \
       "front-end threads")                                                                         \
     X(BYTES, log_bytes, "log-bytes", "NOTED_LOG_BYTES", "4GiB", 32 * MIB, 16384 * GIB, "",         \
-      "disk that the write-ahead log may take beyond what recovery needs")                         \
+      "disk for the log beyond what recovery needs, which so far is all of it")                    \
     X(NUMBER, key_window_s, "key-window-s", "NOTED_KEY_WINDOW_S", "300", 1, 604800, "s",           \
       "how long the key of a write is remembered")                                                 \
     X(NUMBER, keys_max, "keys-max", "NOTED_KEYS_MAX", "1000000", 1, 100000000, "",                 \

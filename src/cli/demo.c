@@ -198,7 +198,7 @@ static void stay(struct demo *d)
     struct clock clock = clock_real();
     printf("\nThe server stays up on port %u until Ctrl-C. In another terminal:\n"
            "  curl --json '{\"title\":\"a\"}' http://127.0.0.1:%u/notes\n"
-           "  echo '{\"method\":\"GET\",\"pattern\":\"/notes/1\"}' | nc -q 1 127.0.0.1 %u\n"
+           "  echo '{\"method\":\"GET\",\"pattern\":\"/notes/1\"}' | nc -N 127.0.0.1 %u\n"
            "  echo '{\"method\":\"GET\",\"pattern\":\"/notes/1\"}' | nc -u -w 1 127.0.0.1 %u\n\n",
            d->port, d->port, d->port, d->port);
     fflush(stdout);

@@ -249,9 +249,9 @@ bool net_conn_partial(const struct net_conn *c)
     return c->in.bytes != 0;
 }
 
-static size_t kept_bytes(const struct net_conn *c)
+static struct span kept_input(const struct net_conn *c)
 {
-    return c->in.bytes - c->in_at;
+    return c->in.bytes == 0 ? span("", 0) : span(c->in.at + c->in_at, c->in.bytes - c->in_at);
 }
 
 static void forget_input(struct net_conn *c)
@@ -264,7 +264,7 @@ static void forget_input(struct net_conn *c)
  * consumed in small pieces is not moved again for each. */
 static void keep(struct net_conn *c, struct span bytes)
 {
-    if (c->in_at >= kept_bytes(c)) {
+    if (c->in_at >= kept_input(c).bytes) {
         buf_consume(&c->in, c->in_at);
         c->in_at = 0;
     }
@@ -274,7 +274,7 @@ static void keep(struct net_conn *c, struct span bytes)
 bool net_conn_wants(const struct net_conn *c)
 {
     if (c->state == NET_OPEN)
-        return !c->paused && !c->ended && kept_bytes(c) < c->loop->options.input_bytes_max;
+        return !c->paused && !c->ended && kept_input(c).bytes < c->loop->options.input_bytes_max;
     return c->state == NET_LINGERING && !c->ended;
 }
 
@@ -289,7 +289,7 @@ static void deliver(struct net_conn *c, struct span input)
             net_abort(c);
             return;
         }
-        input = span(c->in.at + c->in_at, kept_bytes(c));
+        input = kept_input(c);
     }
     loop->current = c;
     loop->input = input;
@@ -405,8 +405,7 @@ int net_release(struct net_conn *c, struct buf *unread)
     struct net_loop *loop = c->loop;
     if (c->state != NET_OPEN || net_unsent(c) != 0)
         return -1;
-    buf_add_span(unread,
-                 c == loop->current ? loop->input : span(c->in.at + c->in_at, kept_bytes(c)));
+    buf_add_span(unread, c == loop->current ? loop->input : kept_input(c));
     if (unread->failed)
         return -1;
     int fd = loop->engine->release(c);

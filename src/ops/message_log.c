@@ -3,8 +3,8 @@
  *
  * Each ring has one writer and any number of readers. A slot is guarded by a stamp in the manner of
  * a seqlock (Boehm, "Can seqlocks get along with programming language memory models?", MSPC 2012):
- * odd while it is written, and made of the message's place in the ring, so that a reader knows which
- * message it has. The content is copied as atomic words, stored with release and loaded with
+ * odd while it is written, and made of the message's place in the ring, so that a reader knows
+ * which message it has. The content is copied as atomic words, stored with release and loaded with
  * acquire: that orders them between the two looks at the stamp without fences, which thread
  * sanitizers do not understand.
  */

@@ -493,6 +493,14 @@ static void release_last(struct server *s)
     s->wrong += strcmp(s->kept.at, "before ept") != 0;
 }
 
+static void release_idle(struct server *s)
+{
+    struct buf none = {0};
+    s->noted = (unsigned long)net_release(s->conn, &none);
+    s->wrong += none.bytes != 0;
+    buf_finish(&none);
+}
+
 static void unread_bytes_go_with_what_is_released(void **state)
 {
     (void)state;
@@ -503,10 +511,17 @@ static void unread_bytes_go_with_what_is_released(void **state)
     EVENTUALLY(s.received == 1);
     buf_add_text(&s.kept, "before ");
     server_do(&s, release_last);
-    server_stop(&s);
     close((int)s.noted);
     client_hear_end(fd);
     close(fd);
+
+    fd = client_connect(&s);
+    EVENTUALLY(s.accepted == 2);
+    server_do(&s, release_idle);
+    close((int)s.noted);
+    client_hear_end(fd);
+    close(fd);
+    server_stop(&s);
 }
 
 /* --- Destroying --- */
