@@ -41,7 +41,9 @@ enum {
     BATCH_BYTES_MAX = 256 * 1024, /* a batch is closed once its payloads pass this */
     FRONT_BATCHES_MAX = 64,       /* batches under way per front-end thread */
     FRONT_ANSWER_BYTES_MAX =
-        64 * 1024 * 1024,               /* payloads and expected answers under way, per thread */
+        64 * 1024 * 1024, /* payloads and expected answers under way, per thread */
+    BATCH_SURPLUS_BYTES_MAX =
+        4 * 1024 * 1024, /* answers of a batch beyond what was expected, before it is too much */
     LISTS_BYTES_MAX = 64 * 1024 * 1024, /* unsent list output per front-end thread */
     WRITE_FATE_MS = 10 * 1000,          /* a write without an answer for so long: outcome_unknown */
 

@@ -25,8 +25,13 @@ bool queue_empty(const struct queue *q);
 
 /*
  * A bell wakes one thread; any may ring. Ringing costs a system call only while that thread sleeps:
- *     for (;;) { take what is there; if (bell_rest(b) && all queues are empty) bell_wait(b);
- * bell_awake(b) }
+ *     for (;;) {
+ *         take what is there;
+ *         bell_rest(b);
+ *         if (all queues are empty)
+ *             bell_wait(b, -1);
+ *         bell_awake(b);
+ *     }
  */
 struct bell {
     int fd; /* eventfd; becomes readable when rung while resting */
@@ -36,7 +41,7 @@ int bell_init(struct bell *b); /* ERR_SYSTEM */
 void bell_finish(struct bell *b);
 void bell_ring(struct bell *b); /* after the queue_put that it announces */
 void bell_rest(struct bell *b); /* "I am about to sleep": look at the queues once more after it */
-void bell_wait(struct bell *b, int timeout_ms); /* sleeps until rung, at most; -1: for ever */
+void bell_wait(struct bell *b, int timeout_ms); /* until rung, or shorter; -1: no limit */
 void bell_awake(struct bell *b);
 
 #endif

@@ -18,6 +18,7 @@ static int refuse(struct execution *x, struct write_batch *b, struct write *w, i
 {
     char detail[DETAIL_BYTES_MAX];
     w->code = code;
+    w->has_seq = true;
     w->seq = x->seq - 1;
     w->body = (struct piece){0, 0};
     if (format != NULL) {
@@ -36,6 +37,7 @@ static void answer(struct execution *x, struct write_batch *b, struct write *w, 
                    uint64_t id, struct span text)
 {
     w->code = 0;
+    w->has_seq = true;
     w->seq = seq;
     w->answered_id = id;
     w->copies = x->copies;
@@ -43,6 +45,7 @@ static void answer(struct execution *x, struct write_batch *b, struct write *w, 
     x->answer_bytes += text.bytes;
     if (b->answers.failed) {
         w->code = ERR_OUTCOME_UNKNOWN;
+        w->has_seq = false;
         w->body = (struct piece){0, 0};
     }
 }
@@ -62,8 +65,13 @@ static int emit(struct execution *x, struct write_batch *b, struct write *w, enu
     };
     size_t before = x->effects->bytes;
     effect_encode(x->effects, &e);
-    if (x->effects->failed)
-        return ERR_NO_MEMORY;
+    if (x->effects->failed) { /* it has found no room: nothing has happened yet */
+        x->effects->bytes = before;
+        x->effects->failed = false;
+        return x->seq != x->first_seq
+                   ? WRITE_ENTRY_FULL
+                   : refuse(x, b, w, ERR_TOO_LARGE, "no entry of the log can hold this");
+    }
     answer(x, b, w, x->seq, id, text);
     /* Applied from its bytes, as a backup does: `text` may be in a page that the apply changes. */
     struct effect encoded;
@@ -149,19 +157,28 @@ static bool keys_full(struct execution *x)
     return s->keys >= x->keys_max || s->keys_bytes >= x->keys_bytes_max;
 }
 
+/* Many small writes to one record can be asked while it is small, and find it large: their answers
+ * must not take memory that nobody has counted. */
+static bool answers_too_much(const struct write_batch *b)
+{
+    return b->answers.bytes > b->weight + BATCH_SURPLUS_BYTES_MAX;
+}
+
 int write_execute(struct execution *x, struct write_batch *b, struct write *w)
 {
     struct span name = piece_span(&b->asked, w->collection);
-    if (w->key.bytes != 0) {
-        int rc = repeat(x, b, w);
-        if (rc != 0)
-            return rc > 0 ? 0 : rc;
-        if (keys_full(x))
-            return refuse(x, b, w, ERR_BUSY,
-                          "the table of keys is full: try again when older keys have expired");
-    }
+    if (answers_too_much(b))
+        return refuse(x, b, w, ERR_BUSY, NULL);
+    int rc = w->key.bytes != 0 ? repeat(x, b, w) : 0;
+    if (rc != 0)
+        return rc > 0 ? 0 : rc;
+    if (x->disk_full)
+        return refuse(x, b, w, ERR_DISK_FULL, NULL);
+    if (w->key.bytes != 0 && keys_full(x))
+        return refuse(x, b, w, ERR_BUSY,
+                      "the table of keys is full: try again when older keys have expired");
     struct store_collection c = {.next_id = 1};
-    int rc = store_collection_get(x->txn, name, &c);
+    rc = store_collection_get(x->txn, name, &c);
     if (rc != 0 && rc != ERR_NOT_FOUND)
         return rc;
     if (rc == ERR_NOT_FOUND && w->method == METHOD_POST &&

@@ -23,18 +23,21 @@ struct execution {
 
     /* for one entry */
     struct store_txn *txn;
-    struct buf *effects; /* appended to; room is made by whoever owns it */
-    uint64_t time_us;    /* of the entry */
-    uint64_t seq;        /* the next write gets this one */
-    uint32_t copies;     /* servers on whose disk the entry will be */
-    size_t answer_bytes; /* given so far in this entry */
+    struct buf *effects;     /* appended to; room is made by whoever owns it */
+    uint64_t time_us;        /* of the entry */
+    uint64_t first_seq, seq; /* of the entry's first write, and of the next one */
+    bool disk_full;          /* nothing can be written: only repeats get what they ask for */
+    uint32_t copies;         /* servers on whose disk the entry will be */
+    size_t answer_bytes;     /* given so far in this entry */
 };
 
 /*
  * Executes one write and fills its answer. 0: executed, or refused, which is an answer too
- * (w->code). Else the transaction is of no use any more (ERR_NO_MEMORY, ERR_DISK_FULL, ERR_IO,
- * ERR_CORRUPT): abort it, and with it everything since it began.
+ * (w->code). WRITE_ENTRY_FULL: the effects have no room for it, and nothing has happened: it is to
+ * be executed in the next entry. Else the transaction is of no use any more (ERR_NO_MEMORY,
+ * ERR_DISK_FULL, ERR_IO, ERR_CORRUPT): abort it, and with it everything since it began.
  */
+enum { WRITE_ENTRY_FULL = 1 };
 int write_execute(struct execution *x, struct write_batch *b, struct write *w);
 
 /* Keys up to which seq have outlived their window at x->time_us, at most KEYS_EXPIRED_PER_ENTRY_MAX

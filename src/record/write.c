@@ -51,6 +51,7 @@ void write_batch_reset(struct write_batch *b)
 {
     b->next = NULL;
     b->count = b->done = 0;
+    b->weight = 0;
     buf_reset(&b->asked, KEEP_BYTES);
     buf_reset(&b->answers, KEEP_BYTES);
 }

@@ -32,6 +32,7 @@ struct write {
 
     /* answered */
     int code;             /* 0, or the error */
+    bool has_seq;         /* it was looked at */
     uint64_t seq;         /* of the write; of the state that it was refused on */
     uint64_t answered_id; /* of the record */
     uint32_t copies;      /* servers on whose disk the write is */
@@ -54,6 +55,7 @@ struct write_batch {
     uint64_t submitted_us;
     unsigned count; /* writes in it */
     unsigned done;  /* executed by the order thread */
+    size_t weight;  /* bytes of answers that the front end expects, and counts */
     struct buf asked, answers;
     struct write writes[BATCH_WRITES_MAX];
 };

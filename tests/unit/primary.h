@@ -81,7 +81,7 @@ static inline void entry_open(struct primary *p)
     p->x.txn = p->txn;
     p->x.effects = &p->bytes;
     p->x.time_us = p->entry.time_us;
-    p->x.seq = p->entry.first_seq;
+    p->x.first_seq = p->x.seq = p->entry.first_seq;
     p->x.copies = 3;
     p->x.answer_bytes = 0;
     assert_int_equal(keys_expired(&p->x, &p->entry.keys_forgotten), 0);
@@ -95,18 +95,23 @@ static inline void entry_drop(struct primary *p)
     p->txn = NULL;
 }
 
-/* Commits what was executed, as the next entry; its bytes are then in p->bytes. */
-static inline void entry_close(struct primary *p)
+static inline void entry_seal_and_set(struct primary *p)
 {
     struct entry *e = &p->entry;
     e->effects = (uint32_t)(p->x.seq - e->first_seq);
     e->body = span(p->bytes.at + ENTRY_HEAD_BYTES, p->bytes.bytes - ENTRY_HEAD_BYTES);
     entry_seal(e, store_state(p->txn)->chain, p->bytes.at);
     entry_set_state(p->txn, e);
+}
+
+/* Commits what was executed, as the next entry; its bytes are then in p->bytes. */
+static inline void entry_close(struct primary *p)
+{
+    entry_seal_and_set(p);
     assert_int_equal(store_write_commit(p->txn), 0);
     p->txn = NULL;
     atomic_store(&p->visible.seq, p->x.seq - 1);
-    atomic_store(&p->visible.applied, e->index);
+    atomic_store(&p->visible.applied, p->entry.index);
 }
 
 /* --- Writes --- */
@@ -283,11 +288,5 @@ static inline int primary_teardown(void **state)
 
 #define IN_MEMORY(rule) cmocka_unit_test_setup_teardown(rule, primary_in_memory, primary_teardown),
 #define IN_LMDB(rule)   cmocka_unit_test_setup_teardown(rule, primary_in_lmdb, primary_teardown),
-
-#define RUN_IN_BOTH(RULES)                                                                         \
-    const struct CMUnitTest in_memory[] = {RULES(IN_MEMORY)};                                      \
-    const struct CMUnitTest in_lmdb[] = {RULES(IN_LMDB)};                                          \
-    return cmocka_run_group_tests(in_memory, NULL, NULL) +                                         \
-           cmocka_run_group_tests(in_lmdb, NULL, NULL)
 
 #endif

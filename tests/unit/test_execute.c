@@ -85,6 +85,7 @@ static void each_executed_write_takes_the_next_seq(void **state)
     struct write *w = EXECUTE(p, "DELETE /notes/1");
     assert_int_equal(w->seq, 4);
     assert_int_equal(w->copies, 3);
+    assert_int_equal(p->x.answer_bytes, 3 * strlen("{\"id\":1}"));
     entry_close(p);
     assert_int_equal(state_of(p).seq, 4);
 }
@@ -175,6 +176,7 @@ static void delete_answers_the_record_that_was(void **state)
     struct write *w = WRITE(p, "DELETE /notes/1");
     assert_answer(p, w, "{\"id\":1,\"a\":1}");
     assert_int_equal(w->answered_id, 1);
+    assert_int_equal(p->entry.body.bytes, 16 + strlen("notes")); /* the log need not carry it */
     assert_record(p, "/notes/1", NULL);
     assert_refused(p, WRITE(p, "DELETE /notes/1"), ERR_NOT_FOUND, "notes/1 does not exist");
 }
@@ -306,21 +308,103 @@ static void an_answer_without_memory_is_outcome_unknown(void **state)
     assert_record(p, "/notes/1", "{\"id\":1,\"a\":1234567}");
 }
 
-static void an_effect_without_room_ends_the_entry(void **state)
+static void a_write_without_room_waits_for_the_next_entry(void **state)
 {
     struct primary *p = *state;
     struct write *w;
-    WRITE(p, "POST /notes {}");
-    const struct store_state before = state_of(p);
     entry_open(p);
     EXECUTE(p, "POST /notes {}");
     p->bytes.bytes_max = p->bytes.bytes + 20;
     assert_int_equal(ask(p, &(struct asking){.what = "POST /notes {}"}, &w), 0);
-    assert_int_equal(write_execute(&p->x, p->batch, w), ERR_NO_MEMORY);
-    entry_drop(p);
+    assert_int_equal(write_execute(&p->x, p->batch, w), WRITE_ENTRY_FULL);
+    /* nothing of it has happened: a shorter one still finds its place, and its id */
+    assert_int_equal(write_execute(&p->x, p->batch, w), WRITE_ENTRY_FULL);
     p->bytes.bytes_max = 0;
+    assert_int_equal(write_execute(&p->x, p->batch, w), 0);
+    assert_answer(p, w, "{\"id\":2}");
+    entry_close(p);
+    assert_record(p, "/notes/2", "{\"id\":2}");
+}
+
+static void a_write_that_no_entry_can_hold_is_too_large(void **state)
+{
+    struct primary *p = *state;
+    WRITE(p, "POST /notes {}");
+    const struct store_state before = state_of(p);
+    entry_open(p);
+    p->bytes.bytes_max = p->bytes.bytes + 20;
+    assert_refused(p, EXECUTE(p, "POST /notes {}"), ERR_TOO_LARGE,
+                   "no entry of the log can hold this");
+    p->bytes.bytes_max = 0;
+    entry_drop(p);
     assert_unchanged(p, &before);
+}
+
+static void on_a_full_disk_only_a_repeat_gets_what_it_asks_for(void **state)
+{
+    struct primary *p = *state;
+    const struct asking keyed = {.what = "POST /notes {\"a\":1}", .key = "key-0001"};
+    assert_answer(p, write_alone(p, &keyed), "{\"id\":1,\"a\":1}");
+    p->x.disk_full = true;
+    assert_answer(p, write_alone(p, &keyed), "{\"id\":1,\"a\":1}");
+    assert_refused(p, WRITE(p, "POST /notes {}"), ERR_DISK_FULL, NULL);
+    p->x.disk_full = false;
     assert_answer(p, WRITE(p, "POST /notes {}"), "{\"id\":2}");
+}
+
+/* --- Without space: in LMDB only, whose map is then too small --- */
+
+static int full_setup(void **state)
+{
+    if (primary_in_lmdb(state) != 0)
+        return -1;
+    struct fixture *f = *state;
+    struct place *place = f->place;
+    const struct store_options o = {
+        .path = place->path, .map_bytes = 256 * KIB, .readers_max = READERS_MAX};
+    primary_finish(&f->primary);
+    place_close(place);
+    int rc = store_open(&place->s, &o, place->why, sizeof place->why);
+    if (rc == 0)
+        primary_init(&f->primary, place->s);
+    return rc;
+}
+
+/* An entry with one write: 0, or where it ended. */
+static int try_write(struct primary *p, const struct asking *a)
+{
+    struct write *w;
+    entry_open(p);
+    assert_int_equal(ask(p, a, &w), 0);
+    int rc = write_execute(&p->x, p->batch, w);
+    if (rc != 0) {
+        entry_drop(p);
+        return rc;
+    }
+    entry_seal_and_set(p);
+    rc = store_write_commit(p->txn);
+    p->txn = NULL;
+    return rc;
+}
+
+static void without_space_an_entry_fails_and_leaves_everything_as_it_was(void **state)
+{
+    struct primary *p = *state;
+    char text[2 * RECORD_BYTES_MAX], path[64];
+    const struct asking a = {.what = "POST /notes", .payload = object_of(RECORD_BYTES_MAX, text)};
+    struct store_state before;
+    int rc, written = -1;
+    do {
+        before = state_of(p);
+        rc = try_write(p, &a);
+        assert_true(++written < 1000);
+    } while (rc == 0);
+    assert_int_equal(rc, ERR_DISK_FULL);
+    assert_true(written > 10);
+    assert_unchanged(p, &before);
+    assert_int_equal(before.records, written);
+    snprintf(path, sizeof path, "/notes/%d", written + 1);
+    assert_record(p, path, NULL);
 }
 
 #define RULES(X)                                                                                   \
@@ -341,9 +425,16 @@ static void an_effect_without_room_ends_the_entry(void **state)
     X(a_merge_over_the_limit_is_too_large_and_changes_nothing)                                     \
     X(no_collection_is_made_past_the_limit)                                                        \
     X(an_answer_without_memory_is_outcome_unknown)                                                 \
-    X(an_effect_without_room_ends_the_entry)
+    X(a_write_without_room_waits_for_the_next_entry)                                               \
+    X(a_write_that_no_entry_can_hold_is_too_large)                                                 \
+    X(on_a_full_disk_only_a_repeat_gets_what_it_asks_for)
 
 int main(void)
 {
-    RUN_IN_BOTH(RULES);
+    const struct CMUnitTest in_memory[] = {RULES(IN_MEMORY)};
+    const struct CMUnitTest in_lmdb[] = {RULES(IN_LMDB) cmocka_unit_test_setup_teardown(
+        without_space_an_entry_fails_and_leaves_everything_as_it_was, full_setup,
+        primary_teardown)};
+    return cmocka_run_group_tests(in_memory, NULL, NULL) +
+           cmocka_run_group_tests(in_lmdb, NULL, NULL);
 }

@@ -127,6 +127,22 @@ static void other_content_under_a_key_is_refused(void **state)
                   "{\"id\":1,\"a\":1}");
 }
 
+static void the_whole_fingerprint_counts(void **state)
+{
+    struct primary *p = *state;
+    const struct asking a = {.what = "POST /notes {}", .key = "key-0001"};
+    write_alone(p, &a);
+    for (int half = 0; half < 2; half++) {
+        struct write *w;
+        entry_open(p);
+        assert_int_equal(ask(p, &a, &w), 0);
+        w->fingerprint[half] ^= 1;
+        assert_int_equal(write_execute(&p->x, p->batch, w), 0);
+        assert_refused(p, w, ERR_KEY_REUSED, NULL);
+        entry_drop(p);
+    }
+}
+
 static void refused_requests_are_not_remembered(void **state)
 {
     struct primary *p = *state;
@@ -269,6 +285,7 @@ static void the_bytes_of_a_full_table_count_too(void **state)
     X(a_conditional_write_is_repeated_whatever_the_state_is_now)                                   \
     X(the_same_content_in_another_spelling_is_a_repeat)                                            \
     X(other_content_under_a_key_is_refused)                                                        \
+    X(the_whole_fingerprint_counts)                                                                \
     X(refused_requests_are_not_remembered)                                                         \
     X(a_key_is_remembered_for_its_window_and_then_executed_anew)                                   \
     X(expired_keys_are_named_by_the_last_of_their_seqs)                                            \
@@ -278,5 +295,8 @@ static void the_bytes_of_a_full_table_count_too(void **state)
 
 int main(void)
 {
-    RUN_IN_BOTH(RULES);
+    const struct CMUnitTest in_memory[] = {RULES(IN_MEMORY)};
+    const struct CMUnitTest in_lmdb[] = {RULES(IN_LMDB)};
+    return cmocka_run_group_tests(in_memory, NULL, NULL) +
+           cmocka_run_group_tests(in_lmdb, NULL, NULL);
 }

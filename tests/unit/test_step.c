@@ -116,6 +116,7 @@ static void S7_the_whole_recovered_log_is_the_truth_and_the_epoch_begins_behind_
     repl_init(&r);
     assert_step(&r, start(5, 41), "append 5/42 start");
     assert_int_equal(r.committed, 41);
+    assert_int_equal(r.members[0].durable, 41);
     assert_int_equal(r.epoch, 5);
     assert_step(&r, durable(42), "commit 42, admit");
 }
@@ -213,6 +214,7 @@ static void take(struct driver *d, const struct repl_action *a)
         break;
     case REPL_COMMIT:
         assert_true(a->index > d->committed && a->index <= d->appended);
+        assert_int_equal(a->epoch, d->epoch);
         d->committed = a->index;
         d->start_committed = true;
         break;

@@ -231,6 +231,7 @@ static void the_fingerprint_differs_with_method_path_conditions_and_payload(void
         {.what = "PUT /notes/7 {\"a\":1}", .match = "1", .none_match = "2"},
         {.what = "PUT /notes/7 {\"a\":1}", .match = "1,2", .none_match = "2"},
         {.what = "PUT /notes/7 {\"a\":1}", .match = "1", .none_match = "1,2"},
+        {.what = "PUT /notes/7 {\"a\":1}", .match = "1", .none_match = "\"abc\""},
     };
     enum { COUNT = sizeof different / sizeof *different };
     struct fingerprint found[COUNT];
@@ -279,22 +280,19 @@ static void spaces_and_id_do_not_count_for_the_record_limit(void **state)
     assert_int_equal(ask_for(p, text, &w), ERR_TOO_LARGE);
 }
 
-static void without_memory_a_write_is_refused_and_the_next_one_taken(void **state)
+/* With every amount of room from nothing to enough. */
+static void ask_with_little_room(struct primary *p, const struct asking *a)
 {
-    struct primary *p = *state;
-    const struct asking long_one = {.what = "PUT /notes/7  { \"id\" : 7 , \"a\" : 1 , \"b\" : 2 }",
-                                    .key = "key-0001",
-                                    .match = "1,2"};
-    const struct fingerprint expected = fingerprint_of(p, long_one);
-    bool taken = false;
-    for (size_t room = 0; !taken; room++) {
+    const struct fingerprint expected = fingerprint_of(p, *a);
+    for (bool taken = false; !taken;) {
         struct write *w;
+        size_t room = p->batch->asked.bytes_max;
         write_batch_reset(p->batch);
         p->batch->asked.bytes_max = 0;
         asked(p, "POST /notes {}");
         size_t bytes = p->batch->asked.bytes;
-        p->batch->asked.bytes_max = bytes + room;
-        int rc = ask(p, &long_one, &w);
+        p->batch->asked.bytes_max = room < bytes ? bytes : room + 1;
+        int rc = ask(p, a, &w);
         taken = rc == 0;
         assert_int_equal(rc, taken ? 0 : ERR_NO_MEMORY);
         assert_false(p->batch->asked.failed);
@@ -308,6 +306,16 @@ static void without_memory_a_write_is_refused_and_the_next_one_taken(void **stat
     }
     p->batch->asked.bytes_max = 0;
     asked(p, "POST /notes {}");
+}
+
+static void without_memory_a_write_is_refused_and_the_next_one_taken(void **state)
+{
+    ask_with_little_room(
+        *state, &(struct asking){.what = "PUT /notes/7  { \"id\" : 7 , \"a\" : 1 , \"b\" : 2 }",
+                                 .key = "key-0001",
+                                 .match = "1,2"});
+    ask_with_little_room(*state,
+                         &(struct asking){.what = "POST /notes  { \"a\" : 1 }", .key = "key-0001"});
 }
 
 /* --- Batches and their way --- */
