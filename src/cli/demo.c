@@ -3,6 +3,7 @@
 #include "cli/demo.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <poll.h>
 #include <signal.h>
@@ -60,7 +61,7 @@ static bool start_server(struct demo *d)
     const char *tmp = getenv("TMPDIR");
     int n =
         snprintf(d->folder, sizeof d->folder, "%s/noted-demo-XXXXXX", tmp != NULL ? tmp : "/tmp");
-    if (n >= (int)sizeof d->folder || mkdtemp(d->folder) == NULL || pipe(ends) != 0) {
+    if (n >= (int)sizeof d->folder || mkdtemp(d->folder) == NULL || pipe2(ends, O_CLOEXEC) != 0) {
         fprintf(stderr, "demo: cannot make a folder for the data: %s\n", strerror(errno));
         d->folder[0] = '\0';
         return false;
@@ -86,6 +87,7 @@ static bool stop_server(struct demo *d)
 {
     int status = 0;
     if (d->server > 0) {
+        close(d->lines); /* it must not wait for us to read */
         kill(d->server, SIGTERM);
         while (waitpid(d->server, &status, 0) < 0 && errno == EINTR) {
         }

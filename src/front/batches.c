@@ -55,8 +55,8 @@ static void answer_one(struct front *f, struct write_batch *b, struct write *w,
             http_write_answered(c, w, a);
         else
             json_write_answered(c, b, w, a);
-        bool room = c->in_flight <= IN_FLIGHT_REQUESTS_MAX / 2;
-        if ((c->hold == HOLD_WRITES && c->in_flight == 0) || (c->hold == HOLD_ROOM && room))
+        if ((c->hold == HOLD_WRITES && c->in_flight == 0) ||
+            (c->hold == HOLD_ROOM && client_has_room(c)))
             client_release(c);
         client_finish(c);
     }

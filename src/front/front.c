@@ -71,6 +71,13 @@ bool client_late(struct client *c)
     return c->wait_until_us != 0 && front_now_us(c->front) >= c->wait_until_us;
 }
 
+bool client_has_room(struct client *c)
+{
+    return c->in_flight <= IN_FLIGHT_REQUESTS_MAX / 2 &&
+           c->in_flight_bytes <= IN_FLIGHT_BYTES_MAX / 2 &&
+           net_unsent(c->conn) < OUTPUT_PAUSE_BYTES;
+}
+
 void client_release(struct client *c)
 {
     c->hold = HOLD_NOTHING;
@@ -227,7 +234,7 @@ static void drained(void *context, struct net_conn *conn)
     owes_no_more(c);
     if (c->hold == HOLD_LIST)
         list_more(c);
-    else if (c->hold == HOLD_ROOM && c->in_flight <= IN_FLIGHT_REQUESTS_MAX / 2)
+    else if (c->hold == HOLD_ROOM && client_has_room(c))
         client_release(c);
 }
 
@@ -271,17 +278,29 @@ static void woken(void *context)
     start_drain(f);
 }
 
+/* Ends a client that waits for nothing; later, whatever it waits for but its writes, whose fate
+ * comes in a bounded time. */
+static void drain_one(struct front *f, struct client *c)
+{
+    bool late = f->drain_since_us + DRAIN_US < front_now_us(f);
+    c->last = c->last || late;
+    if (c->in_flight != 0 || (!late && c->hold != HOLD_NOTHING && c->hold != HOLD_EVENTS))
+        return;
+    c->closing = true;
+    /* What it has just sent, unread here, must not reset the answers that it has yet to read. */
+    if (net_conn_active_us(c->conn) + LINGER_MS * UINT64_C(1000) > front_now_us(f))
+        net_linger(c->conn);
+    else
+        net_close(c->conn);
+}
+
 static void sweep_one(void *context, struct net_conn *conn)
 {
     struct front *f = context;
     struct client *c = net_conn_user(conn);
     uint64_t idle_us = (uint64_t)f->o.settings->idle_timeout_ms * 1000;
     if (f->draining) {
-        bool idle = c->in_flight == 0 && (c->hold == HOLD_NOTHING || c->hold == HOLD_EVENTS);
-        if (idle || f->drain_since_us + DRAIN_US < front_now_us(f)) {
-            c->closing = true;
-            net_close(conn);
-        }
+        drain_one(f, c);
         return;
     }
     if (net_conn_active_us(conn) + idle_us > front_now_us(f) || c->in_flight != 0)
@@ -314,8 +333,8 @@ static void tick(void *context, uint64_t mono_us)
         json_trim(f->json);
     }
     bool late = f->drain_since_us + 2 * DRAIN_US < mono_us;
-    bool idle = f->flying == NULL && (f->open == NULL || f->open->count == 0);
-    if (f->draining && idle && (net_conn_count(f->loop) == 0 || late))
+    bool answered = f->weight == 0; /* or given up, though a batch may still be away */
+    if (f->draining && answered && (net_conn_count(f->loop) == 0 || late))
         net_loop_stop(f->loop);
 }
 
@@ -392,6 +411,10 @@ void front_destroy(struct front *f)
     json_destroy(f->json);
     for (struct write_batch *b = f->spare, *next; b != NULL; b = next) {
         next = b->next;
+        write_batch_destroy(b);
+    }
+    for (struct write_batch *b = f->flying, *next; b != NULL; b = next) {
+        next = b->flying_next;
         write_batch_destroy(b);
     }
     write_batch_destroy(f->open);

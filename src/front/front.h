@@ -36,6 +36,6 @@ int front_run(struct front *f); /* the thread's body: until front_drain has been
                                    everything is answered */
 void front_drain(
     struct front *f); /* from any thread: accept no more, answer what is in flight, then end */
-void front_destroy(struct front *f); /* accepts NULL */
+void front_destroy(struct front *f); /* after the order thread has ended; accepts NULL */
 
 #endif

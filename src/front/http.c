@@ -187,7 +187,7 @@ static bool whole_request(struct client *c, const struct http_head *head, struct
         list_start(c, &s, span(NULL, 0), style);
         return true;
     case SERVE_EVENTS:
-        events_start(c, &s, style.head_only, style.minor_1);
+        events_start(c, &s, style);
         return true;
     case SERVE_WAIT_POSITION:
         client_hold_position(c, &rq);
@@ -239,16 +239,20 @@ static size_t too_large(struct client *c, struct span input, const struct http_h
     return refuse_early(c, input, head, ERR_TOO_LARGE, detail);
 }
 
-/* More of a chunked body; its head and what is decoded so far stand in c->decoded. Returns the
- * bytes used. */
+/*
+ * More of a chunked body; its head and what is decoded so far stand in c->decoded. Returns the
+ * bytes used. Of a whole body whose request is held, the last byte stays in the input: without any
+ * nobody would call again.
+ */
 static size_t chunked_more(struct client *c, struct span input)
 {
     struct http_head head;
     const char *why;
-    long head_bytes, used = 0;
+    long head_bytes, used = 1;
     size_t decoded = 0, scanned = 0;
     struct buf *d = c->decoded;
-    if (!c->chunks.done) {
+    size_t most = c->decoded_head + body_bytes_max(c);
+    if (!c->chunks.done && d->bytes <= most) { /* beyond it, a refusal was held */
         char *to = buf_room(d, input.bytes);
         used = to == NULL ? ERR_NO_MEMORY : http_chunks_decode(&c->chunks, input, to, &decoded);
         d->bytes += decoded;
@@ -258,11 +262,13 @@ static size_t chunked_more(struct client *c, struct span input)
     parse_head(c, span(d->at, c->decoded_head), &scanned, &head, &head_bytes, &why);
     if (used < 0)
         return refuse_early(c, input, &head, (int)used, "the chunked body is malformed");
-    if (d->bytes - c->decoded_head > body_bytes_max(c))
+    if (d->bytes > most)
         return too_large(c, input, &head);
-    if (c->chunks.done &&
-        whole_request(c, &head, span(d->at + c->decoded_head, d->bytes - c->decoded_head)))
-        request_done(c);
+    if (!c->chunks.done)
+        return (size_t)used;
+    if (!whole_request(c, &head, span(d->at + c->decoded_head, d->bytes - c->decoded_head)))
+        return (size_t)used - 1;
+    request_done(c);
     return (size_t)used;
 }
 
@@ -324,11 +330,8 @@ size_t http_received(struct client *c, struct span input)
     size_t used = 0;
     while (c->hold == HOLD_NOTHING && !c->last && !c->closing) {
         struct span rest = span(input.at + used, input.bytes - used);
-        bool pending = c->decoded != NULL && c->chunks.done;
-        if (rest.bytes == 0 && !pending)
-            break;
-        size_t n = one_request(c, rest);
-        if (n == 0 && !pending)
+        size_t n = rest.bytes == 0 ? 0 : one_request(c, rest);
+        if (n == 0)
             break;
         used += n;
         if (c->hold == HOLD_NOTHING && net_unsent(c->conn) >= OUTPUT_PAUSE_BYTES)

@@ -159,7 +159,8 @@ void http_answer(struct front *f, struct buf *out, const struct answer *a, struc
     buf_finish(&error);
 }
 
-void http_stream_head(struct front *f, struct buf *out, const struct answer *a, bool chunked)
+void http_stream_head(struct front *f, struct buf *out, const struct answer *a,
+                      struct http_style style)
 {
     char *start = buf_room(out, FIELDS_BYTES_MAX);
     if (start == NULL)
@@ -168,8 +169,11 @@ void http_stream_head(struct front *f, struct buf *out, const struct answer *a, 
     to = a->event_stream ? PUT(to, "Content-Type: text/event-stream\r\nCache-Control: no-store\r\n")
                          : PUT(to, "Content-Type: application/json\r\n");
     to = put_fields(to, a);
-    to = chunked ? PUT(to, "Transfer-Encoding: chunked\r\n\r\n")
-                 : PUT(to, "Connection: close\r\n\r\n");
+    if (style.minor_1)
+        to = PUT(to, "Transfer-Encoding: chunked\r\n");
+    style.keep_alive = style.keep_alive && style.minor_1;
+    to = put_connection(to, style);
+    to = PUT(to, "\r\n");
     out->bytes += (size_t)(to - start);
 }
 

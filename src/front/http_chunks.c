@@ -20,6 +20,7 @@ enum state {
     TRAILER,
     TRAILER_LF,
     END_LF,
+    BROKEN, /* for good: who asks again gets the same error */
 };
 
 static int hex(char c)
@@ -99,6 +100,7 @@ static int framing(struct http_chunks *c, char byte)
         c->done = byte == '\n';
         return step(c, c->done, END_LF);
     case DATA:
+    case BROKEN:
         break;
     }
     return ERR_BAD_REQUEST;
@@ -111,8 +113,10 @@ long http_chunks_decode(struct http_chunks *c, struct span input, char *to, size
     while (i < input.bytes && !c->done) {
         if (c->state != DATA) {
             int err = framing(c, input.at[i++]);
-            if (err != 0)
+            if (err != 0) {
+                c->state = BROKEN;
                 return err;
+            }
             continue;
         }
         size_t piece = input.bytes - i;

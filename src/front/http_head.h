@@ -63,7 +63,8 @@ long http_head_parse(struct span input, size_t head_bytes_max, size_t uri_bytes_
  * Decodes from `input` into `to` (room for input.bytes; it may be input.at), sets *decoded. Returns
  * the bytes of input consumed: all of them until `done` is set, then those up to the end of the
  * body (trailers are read and dropped; they, chunk extensions and leading zeros of sizes count
- * against 16 KiB together); ERR_BAD_REQUEST on bad framing (also a bare LF, a size that overflows).
+ * against 16 KiB together); ERR_BAD_REQUEST on bad framing (also a bare LF, a size that overflows),
+ * and from then on.
  */
 struct http_chunks {
     uint64_t left;  /* of the chunk being read */

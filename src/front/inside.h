@@ -73,7 +73,6 @@ struct client {
     bool last;  /* no request follows: close when all is answered */
     bool ended; /* the peer closed its side */
     bool closing;
-    bool head_only; /* of the list under way */
     bool chunked_out;
     bool continued; /* 100 Continue was sent for this request */
     uint32_t in_flight, in_flight_bytes;
@@ -97,8 +96,9 @@ uint64_t front_now_us(struct front *f);
 const char *front_date(struct front *f);
 void client_hold(struct client *c, enum hold why);
 void client_hold_position(struct client *c, const struct request *rq);
-bool client_late(struct client *c);    /* its wait for a position is over */
-void client_release(struct client *c); /* look at its requests again */
+bool client_late(struct client *c);     /* its wait for a position is over */
+void client_release(struct client *c);  /* look at its requests again */
+bool client_has_room(struct client *c); /* whether what HOLD_ROOM is for is over */
 void client_write_started(struct client *c, struct write *w);
 void client_owes(struct client *c); /* it was given much */
 bool front_owed_too_much(struct front *f);
@@ -146,8 +146,9 @@ struct http_style {
     bool minor_1, keep_alive, head_only, problem;
 };
 void http_answer(struct front *f, struct buf *out, const struct answer *a, struct http_style style);
-/* A head without length: chunked, or until the connection closes. */
-void http_stream_head(struct front *f, struct buf *out, const struct answer *a, bool chunked);
+/* A head without length: chunked, or in HTTP/1.0 until the connection closes. */
+void http_stream_head(struct front *f, struct buf *out, const struct answer *a,
+                      struct http_style style);
 void http_chunk(struct buf *out, struct span bytes);
 
 /* --- json.c, json_request.c, json_answer.c --- */
@@ -171,7 +172,7 @@ void udp_waiting(struct front *f, bool all); /* looks at the held datagrams agai
 /* --- lists.c: lists and event streams --- */
 void list_start(struct client *c, const struct served *s, struct span rid, struct http_style style);
 void list_more(struct client *c);
-void events_start(struct client *c, const struct served *s, bool head_only, bool minor_1);
+void events_start(struct client *c, const struct served *s, struct http_style style);
 void events_more(struct client *c);
 
 /* --- messages.c --- */

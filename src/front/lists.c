@@ -21,8 +21,6 @@ static void list_end(struct client *c)
         buf_add_text(net_out(c->conn), "}\n");
     else if (c->chunked_out)
         buf_add_text(net_out(c->conn), "0\r\n\r\n");
-    else
-        c->last = true;
     client_release(c);
     client_finish(c);
 }
@@ -31,12 +29,12 @@ void list_start(struct client *c, const struct served *s, struct span rid, struc
 {
     c->list = s->cursor;
     c->chunked_out = c->protocol == PROTOCOL_HTTP && style.minor_1;
-    if (!style.keep_alive && c->protocol == PROTOCOL_HTTP)
-        c->last = true;
+    if (c->protocol == PROTOCOL_HTTP && (!style.keep_alive || !style.minor_1))
+        c->last = true; /* in HTTP/1.0 the close is the end of the list */
     if (c->protocol == PROTOCOL_JSON)
         json_stream_head(net_out(c->conn), &s->answer, rid);
     else
-        http_stream_head(c->front, net_out(c->conn), &s->answer, c->chunked_out);
+        http_stream_head(c->front, net_out(c->conn), &s->answer, style);
     if (style.head_only)
         return;
     give(c, s->answer.body);
@@ -61,14 +59,14 @@ void list_more(struct client *c)
         list_end(c);
 }
 
-void events_start(struct client *c, const struct served *s, bool head_only, bool minor_1)
+void events_start(struct client *c, const struct served *s, struct http_style style)
 {
-    c->chunked_out = minor_1;
-    http_stream_head(c->front, net_out(c->conn), &s->answer, minor_1);
-    if (head_only) {
-        c->last = true;
+    style.keep_alive = false; /* nothing follows a stream that has no end */
+    c->chunked_out = style.minor_1;
+    http_stream_head(c->front, net_out(c->conn), &s->answer, style);
+    c->last = true;
+    if (style.head_only)
         return;
-    }
     c->events_after = s->after;
     c->events_us = front_now_us(c->front);
     c->front->event_streams++;

@@ -68,10 +68,12 @@ int serve_check(const struct request *rq, struct served *s)
 
 static int payload_check(struct front *f, const struct request *rq, struct answer *a)
 {
-    struct json_found found = {.type = json_type_of(rq->payload)};
+    struct json_found found;
     if (!rq->has_payload)
         return fail(a, ERR_LENGTH_REQUIRED, NULL);
-    if (!rq->payload_judged) {
+    if (rq->payload_judged) {
+        found.type = json_type_of(rq->payload);
+    } else {
         long rc = json_scan(f->json, rq->payload, true, &found);
         if (rc == ERR_BAD_JSON)
             answer_error(a, ERR_BAD_JSON, "byte %zu: %s", found.bad_at, found.why);
@@ -110,7 +112,9 @@ static enum serve_result serve_write(struct front *f, const struct request *rq, 
     struct answer *a = &s->answer;
     int code = rq->method == METHOD_DELETE ? 0 : payload_check(f, rq, a);
     if (code == 0 && !atomic_load_explicit(&f->o.status->admitting, memory_order_acquire))
-        code = fail(a, ERR_NOT_READY, "the server does not take writes yet");
+        code = atomic_load_explicit(&f->o.status->disk_full, memory_order_acquire)
+                   ? fail(a, ERR_DISK_FULL, NULL)
+                   : fail(a, ERR_NOT_READY, "the server does not take writes yet");
     struct write_batch *batch = NULL;
     size_t weight = 0;
     if (code == 0) {
@@ -129,6 +133,7 @@ static enum serve_result serve_write(struct front *f, const struct request *rq, 
     s->write->rid = piece_add(&batch->asked, rq->rid);
     s->write->target = piece_add(&batch->asked, rq->target);
     s->write->weight = (uint32_t)weight;
+    batch->weight += weight;
     f->weight += weight;
     log_write_asked(f, rq);
     return SERVE_WRITE;
@@ -242,7 +247,7 @@ void serve_answer_of(const struct write_batch *b, const struct write *w, struct 
     struct span text = piece_span(&b->answers, w->body);
     if (w->code != 0) {
         answer_error(a, w->code, w->body.bytes != 0 ? "%.*s" : NULL, SPAN_ARGS(text));
-        a->has_seq = w->code != ERR_OUTCOME_UNKNOWN && w->seq != 0;
+        a->has_seq = w->has_seq;
         a->seq = w->seq;
         return;
     }
