@@ -19,23 +19,41 @@ enum {
     TRUST_BYTES = BOOT_ID_BYTES_MAX + 8 + 1,
 };
 
+const char *start_sentence(int code)
+{
+    return code == ERR_DISK_FULL ? "the disk is full: make space, then start again"
+                                 : err_info(code)->sentence;
+}
+
 const char *data_dir_path(const struct data_dir *d, const char *name, char *to)
 {
     snprintf(to, PATH_BYTES_MAX, "%s/%s", d->path, name);
     return to;
 }
 
+/* Durable, since all that is written into it would be lost with its name. A folder above that may
+ * not be read, and so not be synced, was not made by us. */
+static int make_folder(struct data_dir *d, const char *path)
+{
+    int rc = d->disk->make_folder(d->disk->context, path);
+    if (rc == 0)
+        rc = disk_sync_parent(d->disk, path);
+    return rc == ERR_SYSTEM && errno == EACCES && access(path, X_OK) == 0 ? 0 : rc;
+}
+
 static int make_folders(struct data_dir *d)
 {
     char path[PATH_BYTES_MAX];
-    snprintf(path, sizeof path, "%s", d->path);
+    size_t bytes = (size_t)snprintf(path, sizeof path, "%s", d->path);
+    while (bytes > 1 && path[bytes - 1] == '/')
+        path[--bytes] = '\0';
     for (char *slash = path + 1; (slash = strchr(slash, '/')) != NULL; *slash++ = '/') {
         *slash = '\0';
-        int rc = d->disk->make_folder(d->disk->context, path);
+        int rc = make_folder(d, path);
         if (rc != 0)
             return rc;
     }
-    return d->disk->make_folder(d->disk->context, path);
+    return make_folder(d, path);
 }
 
 static int lock(struct data_dir *d, char *why, size_t why_bytes)
@@ -78,11 +96,23 @@ static void decode(const char *from, struct identity *i)
     snprintf(i->app_name, sizeof i->app_name, "%.*s", APP_NAME_BYTES_MAX, from + 44);
 }
 
+/* The first write makes both copies, so that a later one needs no space of a full disk. */
+static int write_record(struct data_dir *d, const char *name, const char *bytes, size_t count)
+{
+    char path[PATH_BYTES_MAX], old[IDENTITY_BYTES + TRUST_BYTES], why[256];
+    size_t got;
+    data_dir_path(d, name, path);
+    bool first =
+        stable_read(d->disk, path, old, sizeof old, &got, why, sizeof why) == ERR_NOT_FOUND;
+    int rc = stable_write(d->disk, path, bytes, count);
+    return rc == 0 && first ? stable_write(d->disk, path, bytes, count) : rc;
+}
+
 static int write_identity(struct data_dir *d)
 {
-    char path[PATH_BYTES_MAX], bytes[IDENTITY_BYTES];
+    char bytes[IDENTITY_BYTES];
     encode(&d->identity, bytes);
-    return stable_write(d->disk, data_dir_path(d, "identity", path), bytes, sizeof bytes);
+    return write_record(d, "identity", bytes, sizeof bytes);
 }
 
 static int make_identity(struct data_dir *d, const char *app_name)
@@ -94,12 +124,17 @@ static int make_identity(struct data_dir *d, const char *app_name)
     return write_identity(d);
 }
 
-/* A log without an identity is not ours to begin anew: something was taken out of the directory. */
-static bool has_log(struct data_dir *d)
+static int is_segment(void *arg, const char *name)
+{
+    (void)arg;
+    const char *ending = strrchr(name, '.');
+    return ending != NULL && strcmp(ending, ".log") == 0;
+}
+
+bool data_dir_has_log(const struct data_dir *d)
 {
     char path[PATH_BYTES_MAX];
-    struct stat st;
-    return stat(data_dir_path(d, "log", path), &st) == 0;
+    return d->disk->list(d->disk->context, data_dir_path(d, "log", path), is_segment, NULL) == 1;
 }
 
 static int open_identity(struct data_dir *d, const char *app_name, char *why, size_t why_bytes)
@@ -108,7 +143,8 @@ static int open_identity(struct data_dir *d, const char *app_name, char *why, si
     size_t got = 0;
     int rc = stable_read(d->disk, data_dir_path(d, "identity", path), bytes, sizeof bytes, &got,
                          why, why_bytes);
-    if (rc == ERR_NOT_FOUND && has_log(d)) {
+    /* Not ours to begin anew: something was taken out of the directory. */
+    if (rc == ERR_NOT_FOUND && data_dir_has_log(d)) {
         snprintf(why, why_bytes,
                  "%s has a log but no identity: restore identity.0 and identity.1 from a copy; "
                  "nothing was "
@@ -120,7 +156,7 @@ static int open_identity(struct data_dir *d, const char *app_name, char *why, si
         rc = make_identity(d, app_name);
         if (rc != 0)
             snprintf(why, why_bytes, "cannot write to the data directory %s: %s", d->path,
-                     err_info(rc)->sentence);
+                     start_sentence(rc));
         return rc;
     }
     if (rc != 0)
@@ -180,12 +216,13 @@ void data_dir_close(struct data_dir *d)
     d->lock_fd = -1;
 }
 
-int data_dir_next_epoch(struct data_dir *d, uint64_t *epoch)
+int data_dir_next_epoch(struct data_dir *d, uint64_t last, uint64_t *epoch)
 {
+    *epoch = ((uint64_t)d->identity.generation << 32) + d->identity.starts + 1;
+    if (*epoch <= last || d->identity.starts == UINT32_MAX)
+        return ERR_CORRUPT;
     d->identity.starts++;
-    int rc = write_identity(d);
-    *epoch = ((uint64_t)d->identity.generation << 32) | d->identity.starts;
-    return rc;
+    return write_identity(d);
 }
 
 bool data_dir_trusted(struct data_dir *d)
@@ -207,5 +244,17 @@ int data_dir_mark(struct data_dir *d, bool clean)
     memcpy(bytes, d->boot_id, BOOT_ID_BYTES_MAX);
     put_u64(bytes + BOOT_ID_BYTES_MAX, d->device);
     bytes[BOOT_ID_BYTES_MAX + 8] = clean;
-    return stable_write(d->disk, data_dir_path(d, "trust", path), bytes, sizeof bytes);
+    int rc = write_record(d, "trust", bytes, sizeof bytes);
+    if (rc != ERR_CORRUPT)
+        return rc;
+    /* Both are damaged, and records.mdb was not trusted for that: nothing is lost with them. */
+    d->disk->remove(d->disk->context, data_dir_path(d, "trust.0", path));
+    d->disk->remove(d->disk->context, data_dir_path(d, "trust.1", path));
+    return write_record(d, "trust", bytes, sizeof bytes);
+}
+
+void data_dir_distrust(struct data_dir *d)
+{
+    memset(d->boot_id, 0, sizeof d->boot_id);
+    (void)data_dir_mark(d, false);
 }

@@ -5,7 +5,9 @@
  *   lock           held while a server runs (rule S17)
  *   identity.0 .1  format of the directory, cluster, identity, epoch (rules S2, S14)
  *   trust.0 .1     boot of the machine and device that records.mdb was last written on; whether it
- * was stopped cleanly records.mdb    local storage; log/ the write-ahead log
+ * was stopped cleanly
+ *   records.mdb    local storage
+ *   log/           the write-ahead log
  */
 #ifndef NODE_DATA_DIR_H
 #define NODE_DATA_DIR_H
@@ -44,11 +46,18 @@ int data_dir_open(struct data_dir *d, const struct disk *disk, const char *path,
                   const char *app_name, const char *boot_id_file, char *why, size_t why_bytes);
 void data_dir_close(struct data_dir *d);
 
+/* Why the server cannot start: as in the list of errors, but for a full disk. */
+const char *start_sentence(int code);
+
 /* "path/name" into `to` (PATH_BYTES_MAX). */
 const char *data_dir_path(const struct data_dir *d, const char *name, char *to);
 
-/* A new epoch, durable when it returns 0: higher than all before in this directory (rule S2). */
-int data_dir_next_epoch(struct data_dir *d, uint64_t *epoch);
+/* Whether a segment of the log is there. */
+bool data_dir_has_log(const struct data_dir *d);
+
+/* A new epoch, durable when it returns 0: higher than all before in this directory (rule S2).
+ * ERR_CORRUPT: not above `last`, the newest in log and storage; nothing was changed. */
+int data_dir_next_epoch(struct data_dir *d, uint64_t last, uint64_t *epoch);
 
 /*
  * Whether records.mdb holds what was committed to it: it was stopped cleanly, or only its process
@@ -59,5 +68,8 @@ bool data_dir_trusted(struct data_dir *d);
 /* Before the first commit of a life: durable note of boot and device, clean mark removed. After the
  * last: the mark. */
 int data_dir_mark(struct data_dir *d, bool clean);
+/* The next start must not trust records.mdb: a failed sync may have dropped what was committed, and
+ * the page cache would not show it (rule S11). As far as the disk still lets it. */
+void data_dir_distrust(struct data_dir *d);
 
 #endif

@@ -51,8 +51,9 @@ struct node {
     /* from and to the log thread */
     struct bell log_bell, prepare_bell;
     _Atomic(struct log_frame *) to_log;
-    atomic_bool logged;  /* the frame is durable */
-    atomic_bool gave_up; /* it is not, and the server is being stopped */
+    atomic_bool logged;   /* the frame is durable */
+    atomic_bool gave_up;  /* it is not, and the server is being stopped */
+    atomic_bool no_space; /* for the log's next segment, when it was last tried */
     atomic_bool stop_order, stop_log;
     sem_t admitting; /* posted once: writes are taken */
     pthread_t order_thread, log_thread, prepare_thread;

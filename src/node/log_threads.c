@@ -19,6 +19,7 @@ static bool append(struct node *n, struct log_frame *frame)
                        "next start");
         if (atomic_load_explicit(&n->stop_order, memory_order_acquire))
             return false;
+        atomic_store_explicit(&n->o.status->disk_full, true, memory_order_release);
         bell_ring(&n->prepare_bell);
         bell_rest(&n->log_bell);
         bell_wait(&n->log_bell, FULL_WAIT_MS);
@@ -54,14 +55,17 @@ void *log_run(void *node)
 static void prepare(struct node *n)
 {
     uint64_t free_bytes = 0, total_bytes = 0;
-    if (n->o.disk->space(n->o.disk->context, n->dir.path, &free_bytes, &total_bytes) != 0 ||
-        free_bytes < n->segment_bytes + n->reserve_bytes)
-        return;
-    int rc = log_prepare(n->log);
+    int rc = n->o.disk->space(n->o.disk->context, n->dir.path, &free_bytes, &total_bytes);
+    if (rc != 0 || free_bytes < n->segment_bytes + n->reserve_bytes)
+        rc = ERR_DISK_FULL;
+    else
+        rc = log_prepare(n->log);
     if (rc != 0 && rc != ERR_DISK_FULL)
         n->o.fatal("the disk failed while preparing the log: nothing more is acknowledged; look at "
                    "the disk before the next "
                    "start");
+    atomic_store_explicit(&n->no_space, rc != 0, memory_order_release);
+    bell_ring(&n->bell);
 }
 
 void *prepare_run(void *node)

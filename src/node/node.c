@@ -85,9 +85,6 @@ int node_start(struct node *n, struct write_port *ports, unsigned ports_count)
 {
     n->ports = ports;
     n->ports_count = ports_count;
-    int rc = log_prepare(n->log);
-    if (rc != 0 && rc != ERR_DISK_FULL)
-        return rc;
     if (sem_init(&n->admitting, 0, 0) != 0 ||
         pthread_create(&n->log_thread, NULL, log_run, n) != 0 ||
         pthread_create(&n->prepare_thread, NULL, prepare_run, n) != 0 ||
@@ -110,6 +107,8 @@ int node_stop(struct node *n)
     pthread_join(n->prepare_thread, NULL);
     sem_destroy(&n->admitting);
     int rc = store_sync(n->store);
+    if (rc != 0)
+        data_dir_distrust(&n->dir);
     return rc == 0 ? data_dir_mark(&n->dir, true) : rc;
 }
 

@@ -42,7 +42,7 @@ struct store *node_store(struct node *node);
 struct bell *node_bell(struct node *node);
 
 /* Starts the threads; returns once the epoch's first entry is committed, so that writes are taken.
- * The ports are all there and outlive the node. ERR_DISK_FULL is no failure here: reads are served,
+ * The ports are all there and outlive the node. A full disk is no failure here: reads are served,
  * writes refused until there is space. */
 int node_start(struct node *node, struct write_port *ports, unsigned ports_count);
 

@@ -68,7 +68,7 @@ static void refuse_from(struct write_batch *b, unsigned first, int code)
     for (; first < b->count; first++) {
         struct write *w = &b->writes[first];
         w->code = code;
-        w->seq = 0;
+        w->has_seq = false;
         w->body = (struct piece){0, 0};
     }
     b->done = b->count;
@@ -87,17 +87,20 @@ static void refuse_pending(struct node *n, unsigned first, int code)
 
 /* --- One entry --- */
 
-/* Whether there is space for an entry, in the log and behind local storage (rule S22). */
-static bool has_space(struct node *n)
+/* Whether there is space for an entry, in the log and behind local storage (rule S22): 0,
+ * ERR_DISK_FULL, or ERR_BUSY while the log's next segment is only not ready yet. */
+static int find_space(struct node *n)
 {
     uint64_t free_bytes = 0, total_bytes = 0;
     int rc = n->o.disk->space(n->o.disk->context, n->dir.path, &free_bytes, &total_bytes);
-    bool space =
-        rc == 0 && free_bytes >= n->reserve_bytes && log_has_room(n->log, n->entry_bytes_max);
-    atomic_store_explicit(&n->o.status->disk_full, !space, memory_order_release);
-    if (!space)
+    /* Before the look at the log, which finds the segment that was made meanwhile. */
+    bool no_space = atomic_load_explicit(&n->no_space, memory_order_acquire);
+    bool room = log_has_room(n->log, n->entry_bytes_max);
+    bool full = rc != 0 || free_bytes < n->reserve_bytes || (!room && no_space);
+    atomic_store_explicit(&n->o.status->disk_full, full, memory_order_release);
+    if (!room)
         bell_ring(&n->prepare_bell);
-    return space;
+    return full ? ERR_DISK_FULL : room ? 0 : ERR_BUSY;
 }
 
 static int begin_entry(struct node *n, struct entry *e)
@@ -125,30 +128,27 @@ static int begin_writes(struct node *n, struct entry *e)
     n->x.txn = n->txn;
     n->x.effects = &n->effects;
     n->x.time_us = e->time_us;
-    n->x.seq = e->first_seq;
+    n->x.first_seq = n->x.seq = e->first_seq;
     n->x.copies = n->repl.required;
     n->x.answer_bytes = 0;
     rc = keys_expired(&n->x, &e->keys_forgotten);
     return rc == 0 && e->keys_forgotten != 0 ? store_keys_forget(n->txn, e->keys_forgotten) : rc;
 }
 
-/* Room for one record more is kept, so that an entry never passes its limit. */
-static bool entry_has_room(const struct node *n, const struct entry *e)
+/* Beyond these an entry is closed, whatever room its frame has. */
+static bool entry_is_long(const struct execution *x)
 {
-    size_t one = n->o.settings->record_bytes_max + EFFECT_BYTES_MAX_BESIDE_TEXT + 64;
-    return n->effects.bytes + one <= n->effects.size && n->x.answer_bytes < ENTRY_BYTES_MAX &&
-           n->x.seq - e->first_seq < ENTRY_WRITES_MAX;
+    return x->answer_bytes >= ENTRY_BYTES_MAX || x->seq - x->first_seq >= ENTRY_WRITES_MAX;
 }
 
-static int execute_pending(struct node *n, const struct entry *e)
+static int execute_pending(struct node *n)
 {
     for (struct write_batch *b = n->pending; b != NULL; b = b->next)
         for (; b->done < b->count; b->done++) {
-            if (!entry_has_room(n, e))
-                return 0;
-            int rc = write_execute(&n->x, b, &b->writes[b->done]);
+            int rc = entry_is_long(&n->x) ? WRITE_ENTRY_FULL
+                                          : write_execute(&n->x, b, &b->writes[b->done]);
             if (rc != 0)
-                return rc;
+                return rc == WRITE_ENTRY_FULL ? 0 : rc;
         }
     return 0;
 }
@@ -159,33 +159,35 @@ static void abort_txn(struct node *n)
     n->txn = NULL;
 }
 
-/* Executes what waits, as one entry; refusals alone make none, and are answered at once. */
-static void make_entry(struct node *n)
+/* Executes what waits, as one entry; refusals alone make none, and are answered at once. False: it
+ * waits on, for the log. */
+static bool make_entry(struct node *n)
 {
     struct entry e;
     unsigned first = n->pending->done; /* of the first batch, what an earlier entry had room for */
-    if (!has_space(n)) {
-        refuse_pending(n, first, ERR_DISK_FULL);
-        return;
-    }
-    int rc = begin_writes(n, &e);
+    int rc = find_space(n);
+    if (rc == ERR_BUSY)
+        return false;
+    n->x.disk_full = rc == ERR_DISK_FULL;
+    rc = begin_writes(n, &e);
     if (rc == 0)
-        rc = execute_pending(n, &e);
+        rc = execute_pending(n);
     if (rc != 0) {
         abort_txn(n);
         refuse_pending(n, first, rc);
-        return;
+        return true;
     }
     e.effects = (uint32_t)(n->x.seq - e.first_seq);
     struct write_batch *done = detach_done(n);
     if (e.effects == 0) {
         abort_txn(n);
         give_back(done);
-        return;
+        return true;
     }
     e.body = buf_span(&n->effects);
     n->flight = (struct flight){.applied_here = true, .entry = e, .batches = done};
     step(n, (struct repl_event){.kind = REPL_PROPOSE});
+    return true;
 }
 
 /* --- What the step asks for --- */
@@ -238,6 +240,14 @@ static int apply(struct node *n, struct flight *f)
     return rc;
 }
 
+/* Nothing can be told of what local storage still writes out, so the next start rebuilds it. */
+static void storage_failed(struct node *n)
+{
+    data_dir_distrust(&n->dir);
+    n->o.fatal("local storage failed: the acknowledged writes are in the log; look at the disk "
+               "before the next start");
+}
+
 /* S10: local storage first, then the answers. Durable but without space here, the entry is applied
  * again later. */
 static void commit(struct node *n)
@@ -251,8 +261,7 @@ static void commit(struct node *n)
         return;
     }
     if (rc != 0)
-        n->o.fatal("local storage failed: the acknowledged writes are in the log; look at the disk "
-                   "before the next start");
+        storage_failed(n);
     atomic_store_explicit(&n->o.status->committed, f->entry.index, memory_order_relaxed);
     atomic_store_explicit(&n->o.visible->seq, f->entry.first_seq + f->entry.effects - 1,
                           memory_order_release);
@@ -260,6 +269,9 @@ static void commit(struct node *n)
     struct write_batch *batches = f->batches;
     *f = (struct flight){0};
     give_back(batches);
+    /* Either the front end sees the new position, or it is seen watching (store buffering, as for
+     * the bell). */
+    atomic_thread_fence(memory_order_seq_cst);
     for (unsigned i = 0; i < n->ports_count; i++)
         if (atomic_load_explicit(&n->ports[i].watching, memory_order_seq_cst))
             n->ports[i].wake(n->ports[i].front);
@@ -320,20 +332,21 @@ void *order_run(void *node)
         bool busy = take_asked(n);
         busy = log_reported(n) || busy;
         retry(n);
-        if (!n->flight.any && n->pending != NULL) {
-            make_entry(n);
+        if (!n->flight.any && n->pending != NULL && make_entry(n))
             continue;
-        }
         bool stop = atomic_load_explicit(&n->stop_order, memory_order_acquire);
         bool stuck =
             n->flight.retry_us != 0 || atomic_load_explicit(&n->gave_up, memory_order_acquire);
-        if (stop && !busy && (!n->flight.any || stuck) && nothing_asked(n))
+        bool idle = !n->flight.any && n->pending == NULL;
+        if (stop && !busy && (idle || stuck) && nothing_asked(n))
             return NULL;
         if (busy)
             continue;
+        bool for_log = !n->flight.any && !idle; /* for its next segment */
         bell_rest(&n->bell);
-        if (nothing_asked(n) && !atomic_load_explicit(&n->logged, memory_order_acquire))
-            bell_wait(&n->bell, stop || stuck ? WAIT_MS : -1);
+        if (nothing_asked(n) && !atomic_load_explicit(&n->logged, memory_order_acquire) &&
+            atomic_load_explicit(&n->stop_order, memory_order_acquire) == stop)
+            bell_wait(&n->bell, stop || stuck || for_log ? WAIT_MS : -1);
         bell_awake(&n->bell);
     }
 }

@@ -111,6 +111,8 @@ static int open_store(struct node *n, char *why, size_t why_bytes)
         .readers_max = n->o.settings->threads + READERS_BESIDE_FRONTS,
     };
     int rc = store_open(&n->store, &o, why, why_bytes);
+    if (rc == ERR_DISK_FULL)
+        why[0] = '\0'; /* recover has a better sentence */
     if (rc != ERR_CORRUPT)
         return rc;
     snprintf(sentence, sizeof sentence,
@@ -124,16 +126,16 @@ static int open_trusted_store(struct node *n, char *why, size_t why_bytes)
 {
     int rc = 0;
     if (!data_dir_trusted(&n->dir) && there(n, "records.mdb")) {
-        n->o.say("the machine stopped before local storage was written out, or the directory was "
-                 "moved: it is rebuilt from the "
-                 "log");
+        n->o.say("records.mdb may not be whole (the machine stopped before it was written out, or "
+                 "the data directory was moved, or trust.0 and trust.1 are lost): it is rebuilt "
+                 "from the log");
         rc = put_aside(n, "records.mdb.untrusted");
     }
     if (rc == 0)
         rc = data_dir_mark(&n->dir, false);
     if (rc != 0) {
-        snprintf(why, why_bytes, "cannot write to the data directory %s: %s", n->dir.path,
-                 err_info(rc)->sentence);
+        snprintf(why, why_bytes, "cannot write trust.0, trust.1 or records.mdb in %s: %s",
+                 n->dir.path, start_sentence(rc));
         return rc;
     }
     return open_store(n, why, why_bytes);
@@ -185,9 +187,9 @@ static int open_log(struct node *n, const struct store_state *state, char *why, 
                  "directory from a "
                  "copy; the log was not changed",
                  folder, r.why);
-    else if (rc != 0 && why[0] == '\0')
-        snprintf(why, why_bytes, "the log in %s cannot be replayed into local storage: %s", folder,
-                 err_info(rc)->sentence);
+    else if (rc == ERR_DISK_FULL || (rc != 0 && why[0] == '\0'))
+        snprintf(why, why_bytes, "the log in %s cannot be made ready or replayed: %s", folder,
+                 start_sentence(rc));
     return rc;
 }
 
@@ -205,17 +207,29 @@ static int check(struct node *n, const struct store_state *state, char *why, siz
 
 static int next_epoch(struct node *n, const struct store_state *state, char *why, size_t why_bytes)
 {
-    int rc = data_dir_next_epoch(&n->dir, &n->epoch);
-    if (rc != 0)
-        snprintf(why, why_bytes, "cannot write to the data directory %s: %s", n->dir.path,
-                 err_info(rc)->sentence);
-    else if (n->epoch <= state->epoch) {
+    int rc = data_dir_next_epoch(&n->dir, state->epoch, &n->epoch);
+    if (rc == ERR_CORRUPT)
         snprintf(why, why_bytes,
-                 "the identity in %s is older than its log: restore the data directory from a copy",
+                 "identity.0 and identity.1 in %s are older than its log: restore the data "
+                 "directory from a copy; nothing was changed",
                  n->dir.path);
-        rc = ERR_CORRUPT;
-    }
+    else if (rc != 0)
+        snprintf(why, why_bytes, "cannot write identity.0 or identity.1 in %s: %s", n->dir.path,
+                 start_sentence(rc));
     return rc;
+}
+
+/* The first start makes a segment before it takes an epoch. So it was there, and going on without
+ * it would begin an empty log beside the records. */
+static int expect_log(struct node *n, char *why, size_t why_bytes)
+{
+    if (n->dir.identity.starts == 0 || data_dir_has_log(&n->dir))
+        return 0;
+    snprintf(why, why_bytes,
+             "%s/log has no segment, but this server has run before: mount or put back the log, or "
+             "restore the data directory from a copy; nothing was changed",
+             n->dir.path);
+    return ERR_CORRUPT;
 }
 
 int recover(struct node *n, char *why, size_t why_bytes)
@@ -223,6 +237,8 @@ int recover(struct node *n, char *why, size_t why_bytes)
     struct store_state state = {0};
     why[0] = '\0';
     int rc = choose_sizes(n, why, why_bytes);
+    if (rc == 0)
+        rc = expect_log(n, why, why_bytes);
     if (rc == 0)
         rc = open_trusted_store(n, why, why_bytes);
     if (rc == 0)
@@ -237,8 +253,8 @@ int recover(struct node *n, char *why, size_t why_bytes)
         rc = next_epoch(n, &state, why, why_bytes);
     if (rc != 0) {
         if (why[0] == '\0')
-            snprintf(why, why_bytes, "cannot open local storage in %s: %s", n->dir.path,
-                     err_info(rc)->sentence);
+            snprintf(why, why_bytes, "cannot open records.mdb in %s: %s", n->dir.path,
+                     start_sentence(rc));
         return rc;
     }
     char path[PATH_BYTES_MAX];

@@ -21,8 +21,8 @@ struct status {
     /* by the order thread */
     _Atomic uint64_t epoch, durable, committed; /* durable, committed: indexes */
     atomic_bool admitting;                      /* writes are taken */
-    atomic_bool disk_full;
-    atomic_bool ready; /* local reads are served */
+    atomic_bool disk_full;                      /* also by the log thread */
+    atomic_bool ready;                          /* local reads are served */
 
     /* by the front-end threads, each adding */
     _Atomic uint64_t datagrams_dropped;

@@ -153,6 +153,29 @@ static int tables_open(struct kv *kv, const char *path, char *why, size_t why_by
     return error_of(rc);
 }
 
+/*
+ * Allocates LMDB's lock file, which it only sets the length of and then writes through a map: on a
+ * full disk that would be SIGBUS. Its head and each reader take no more than READER_BYTES.
+ */
+static int lock_file_make(const struct store_options *o)
+{
+    enum { READER_BYTES = 64, HEAD_READERS = 16 };
+    const size_t path_bytes = strlen(o->path) + sizeof "-lock";
+    char *path = malloc(path_bytes);
+    if (!path) {
+        return ENOMEM;
+    }
+    snprintf(path, path_bytes, "%s-lock", o->path);
+    const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    free(path);
+    if (fd < 0) {
+        return errno;
+    }
+    int rc = posix_fallocate(fd, 0, (off_t)(o->readers_max + HEAD_READERS) * READER_BYTES);
+    close(fd);
+    return rc;
+}
+
 static int open_env(struct kv *kv, const struct store_options *o, char *why, size_t why_bytes)
 {
     int rc = mdb_env_create(&kv->env);
@@ -165,6 +188,9 @@ static int open_env(struct kv *kv, const struct store_options *o, char *why, siz
     }
     if (rc == 0) {
         rc = mdb_env_set_maxdbs(kv->env, KV_TABLES);
+    }
+    if (rc == 0) {
+        rc = lock_file_make(o);
     }
     if (rc == 0) {
         rc = mdb_env_open(kv->env, o->path, ENV_FLAGS, 0600);
@@ -227,13 +253,14 @@ static void room_make(struct kv *kv)
     }
 }
 
-/* LMDB reports a short write, as by a full disk, as EIO. Whether it was one is told by a write to
- * the last page of the room, which nothing refers to. */
+/* LMDB reports a short write, as by a full disk, as EIO. Whether it was one is told by room that
+ * cannot be made (there may be holes before the end of the file), or by a write to the last page of
+ * the room, which nothing refers to. */
 static bool disk_is_full(struct kv *kv)
 {
     static const char page[4096];
     room_make(kv);
-    if (kv->file_bytes < used_bytes(kv) + sizeof page) {
+    if (kv->file_bytes < used_bytes(kv) + ROOM_BYTES) {
         return true;
     }
     const off_t at = (off_t)(kv->file_bytes - sizeof page);

@@ -1,0 +1,167 @@
+/* The data directory on a disk that ends, fails and forgets; only its lock is a real file. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "node/data_dir.h"
+#include "support/disk_fake.h"
+
+struct place {
+    struct disk_fake *fake;
+    struct disk disk;
+    char folder[64], data[80], why[512];
+};
+
+/* The disk in memory has no root. */
+static int sync_folder(void *context, const char *path)
+{
+    return strcmp(path, "/") == 0 ? 0 : disk_fake_disk(context).sync_folder(context, path);
+}
+
+static int setup(void **state)
+{
+    struct place *p = calloc(1, sizeof *p);
+    assert_non_null(p);
+    snprintf(p->folder, sizeof p->folder, "/tmp/test_data_dir_XXXXXX");
+    assert_non_null(mkdtemp(p->folder));
+    snprintf(p->data, sizeof p->data, "%s/data", p->folder);
+    disk_real().make_folder(NULL, p->data);
+    p->fake = disk_fake_create(1);
+    p->disk = disk_fake_disk(p->fake);
+    p->disk.sync_folder = sync_folder;
+    *state = p;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct place *p = *state;
+    char lock[100];
+    snprintf(lock, sizeof lock, "%s/lock", p->data);
+    unlink(lock);
+    rmdir(p->data);
+    rmdir(p->folder);
+    disk_fake_destroy(p->fake);
+    free(p);
+    return 0;
+}
+
+static int open_dir(struct place *p, struct data_dir *d)
+{
+    return data_dir_open(d, &p->disk, p->data, "t", "/proc/sys/kernel/random/boot_id", p->why,
+                         sizeof p->why);
+}
+
+static void a_new_directory_outlives_a_power_failure(void **state)
+{
+    struct place *p = *state;
+    struct data_dir d;
+    assert_int_equal(open_dir(p, &d), 0);
+    const struct identity made = d.identity;
+    data_dir_close(&d);
+    disk_fake_start(p->fake);
+    assert_int_equal(open_dir(p, &d), 0);
+    assert_memory_equal(d.identity.id, made.id, sizeof made.id);
+    data_dir_close(&d);
+}
+
+static void an_epoch_is_never_given_twice(void **state)
+{
+    struct place *p = *state;
+    struct data_dir d;
+    uint64_t last = 0, epoch;
+    for (uint64_t nth = 1; nth < 40; nth++) {
+        disk_fake_end_at(p->fake, nth, FAKE_POWER_LOSE_SOME, FAKE_TORN_SECTORS);
+        if (open_dir(p, &d) == 0) {
+            while (data_dir_next_epoch(&d, 0, &epoch) == 0) {
+                assert_true(epoch > last);
+                last = epoch;
+            }
+            data_dir_close(&d);
+        }
+        assert_true(disk_fake_has_ended(p->fake));
+        disk_fake_start(p->fake);
+    }
+    assert_int_equal(open_dir(p, &d), 0);
+    assert_int_equal(data_dir_next_epoch(&d, 0, &epoch), 0);
+    assert_true(epoch > last);
+    data_dir_close(&d);
+}
+
+static void an_epoch_below_the_log_s_is_refused_however_often(void **state)
+{
+    struct place *p = *state;
+    struct data_dir d;
+    uint64_t epoch;
+    assert_int_equal(open_dir(p, &d), 0);
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(data_dir_next_epoch(&d, 2, &epoch), ERR_CORRUPT);
+    assert_int_equal(data_dir_next_epoch(&d, 0, &epoch), 0);
+    assert_int_equal(epoch, 1);
+    data_dir_close(&d);
+}
+
+static void storage_is_trusted_after_a_kill_but_not_after_a_failed_sync(void **state)
+{
+    struct place *p = *state;
+    struct data_dir d;
+    assert_int_equal(open_dir(p, &d), 0);
+    assert_false(data_dir_trusted(&d));
+    assert_int_equal(data_dir_mark(&d, false), 0);
+    assert_true(data_dir_trusted(&d));
+    data_dir_distrust(&d);
+    data_dir_close(&d);
+    assert_int_equal(open_dir(p, &d), 0);
+    assert_false(data_dir_trusted(&d));
+    assert_int_equal(data_dir_mark(&d, true), 0);
+    assert_true(data_dir_trusted(&d));
+    data_dir_close(&d);
+}
+
+static void what_was_written_once_needs_no_space_to_be_written_again(void **state)
+{
+    struct place *p = *state;
+    struct data_dir d;
+    uint64_t epoch;
+    assert_int_equal(open_dir(p, &d), 0);
+    assert_int_equal(data_dir_mark(&d, false), 0);
+    size_t files = disk_fake_files(p->fake);
+    assert_int_equal(data_dir_mark(&d, true), 0);
+    assert_int_equal(data_dir_next_epoch(&d, 0, &epoch), 0);
+    assert_int_equal(disk_fake_files(p->fake), files);
+    data_dir_close(&d);
+}
+
+static void a_directory_has_one_server(void **state)
+{
+    struct place *p = *state;
+    struct data_dir d, second;
+    assert_int_equal(open_dir(p, &d), 0);
+    assert_int_equal(open_dir(p, &second), ERR_LOCKED);
+    assert_non_null(strstr(p->why, p->data));
+    data_dir_close(&d);
+}
+
+#define DIR_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        DIR_TEST(a_new_directory_outlives_a_power_failure),
+        DIR_TEST(an_epoch_is_never_given_twice),
+        DIR_TEST(an_epoch_below_the_log_s_is_refused_however_often),
+        DIR_TEST(storage_is_trusted_after_a_kill_but_not_after_a_failed_sync),
+        DIR_TEST(what_was_written_once_needs_no_space_to_be_written_again),
+        DIR_TEST(a_directory_has_one_server),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
