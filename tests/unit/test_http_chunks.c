@@ -65,6 +65,8 @@ static void chunks_bad_bytes(const char *bytes, size_t n)
         if (used != ERR_BAD_REQUEST)
             print_error("%ld at cut %zu: %.*s\n", used, cut, (int)n, bytes);
         assert_int_equal(used, ERR_BAD_REQUEST);
+        assert_int_equal(http_chunks_decode(&c, span("\r\n\r\n", 4), to, &decoded), used);
+        assert_int_equal(http_chunks_decode(&c, span("0\r\n\r\n", 5), to, &decoded), used);
         assert_false(c.done);
     }
 }
