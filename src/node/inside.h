@@ -10,7 +10,6 @@
 #include "log/log.h"
 #include "node/data_dir.h"
 #include "node/node.h"
-#include "record/effect.h"
 #include "record/execute.h"
 #include "repl/entry.h"
 #include "repl/step.h"

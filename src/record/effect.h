@@ -27,7 +27,6 @@ struct effect {
 /* Appends the encoding: kind, method, bytes of collection and key (1 byte each), bytes of text (4),
  * id (8), with a key its fingerprint (16), then collection, key and text. Little endian. */
 void effect_encode(struct buf *to, const struct effect *e);
-enum { EFFECT_BYTES_MAX_BESIDE_TEXT = 32 + COLLECTION_NAME_BYTES_MAX + KEY_BYTES_MAX };
 
 /* Decodes the effect at the start of `from`: its bytes, or ERR_CORRUPT (also for lengths or ids
  * beyond the limits). Spans point into `from`. */

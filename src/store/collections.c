@@ -5,8 +5,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/err.h"
-#include "store/bytes.h"
 #include "store/txn.h"
 
 enum { ROW_BYTES = 20 };
@@ -22,9 +22,9 @@ int collections_flush(struct store_txn *txn)
         return 0;
     }
     char row[ROW_BYTES];
-    u32_write(row, txn->collection.number);
-    u64_write(row + 4, txn->collection.next_id);
-    u64_write(row + 12, txn->collection.records);
+    put_u32_be(row, txn->collection.number);
+    put_u64_be(row + 4, txn->collection.next_id);
+    put_u64_be(row + 12, txn->collection.records);
     int rc = txn->ops->put(txn->kv, KV_COLLECTIONS, cached_name(txn), span(row, sizeof row),
                            span(NULL, 0), false);
     if (rc == 0) {
@@ -62,7 +62,8 @@ int collections_use(struct store_txn *txn, struct span name)
         return ERR_CORRUPT;
     }
     cache(txn, name,
-          (struct store_collection){u32_read(row.at), u64_read(row.at + 4), u64_read(row.at + 12)});
+          (struct store_collection){get_u32_be(row.at), get_u64_be(row.at + 4),
+                                    get_u64_be(row.at + 12)});
     return 0;
 }
 
@@ -89,16 +90,6 @@ int store_collection_make(struct store_txn *txn, struct span name, struct store_
     }
     if (rc == 0) {
         *c = txn->collection;
-    }
-    return rc;
-}
-
-int store_collection_raise_next_id(struct store_txn *txn, struct span name, uint64_t next_id)
-{
-    int rc = collections_use(txn, name);
-    if (rc == 0 && next_id > txn->collection.next_id) {
-        txn->collection.next_id = next_id;
-        txn->dirty = true;
     }
     return rc;
 }

@@ -4,8 +4,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/err.h"
-#include "store/bytes.h"
 #include "store/txn.h"
 
 /* Row of a key: fingerprint, seq, time, id, method, length of the collection's name; name; text.
@@ -19,7 +19,7 @@ enum {
 
 static struct span age_key(char to[AGE_KEY_BYTES_MAX], uint64_t seq, struct span key)
 {
-    u64_write(to, seq);
+    put_u64_be(to, seq);
     memcpy(to + SEQ_BYTES, key.at, key.bytes);
     return span(to, SEQ_BYTES + key.bytes);
 }
@@ -35,10 +35,10 @@ static int row_read(struct span row, struct store_key *k)
     }
     const char *name = row.at + ROW_FIXED_BYTES;
     *k = (struct store_key){
-        .fingerprint = {u64_read(row.at), u64_read(row.at + 8)},
-        .seq = u64_read(row.at + 16),
-        .time_us = u64_read(row.at + 24),
-        .id = u64_read(row.at + 32),
+        .fingerprint = {get_u64_be(row.at), get_u64_be(row.at + 8)},
+        .seq = get_u64_be(row.at + 16),
+        .time_us = get_u64_be(row.at + 24),
+        .id = get_u64_be(row.at + 32),
         .method = (uint8_t)row.at[40],
         .collection = span(name, name_bytes),
         .text = span(name + name_bytes, row.bytes - ROW_FIXED_BYTES - name_bytes),
@@ -101,11 +101,11 @@ int store_key_put(struct store_txn *txn, struct span key, const struct store_key
     }
 
     char head[ROW_FIXED_BYTES + COLLECTION_NAME_BYTES_MAX];
-    u64_write(head, k->fingerprint[0]);
-    u64_write(head + 8, k->fingerprint[1]);
-    u64_write(head + 16, k->seq);
-    u64_write(head + 24, k->time_us);
-    u64_write(head + 32, k->id);
+    put_u64_be(head, k->fingerprint[0]);
+    put_u64_be(head + 8, k->fingerprint[1]);
+    put_u64_be(head + 16, k->seq);
+    put_u64_be(head + 24, k->time_us);
+    put_u64_be(head + 32, k->id);
     head[40] = (char)k->method;
     head[41] = (char)k->collection.bytes;
     if (k->collection.bytes > 0) {
@@ -117,7 +117,7 @@ int store_key_put(struct store_txn *txn, struct span key, const struct store_key
         return rc;
     }
     char age[AGE_KEY_BYTES_MAX], time[TIME_BYTES];
-    u64_write(time, k->time_us);
+    put_u64_be(time, k->time_us);
     rc = txn->ops->put(txn->kv, KV_KEY_AGES, age_key(age, k->seq, key), span(time, sizeof time),
                        span(NULL, 0), true);
     if (rc == 0) {
@@ -132,7 +132,7 @@ static int age_seek(struct store_txn *txn, uint64_t seq, struct span *age, struc
 {
     assert(txn->live);
     char from[SEQ_BYTES];
-    u64_write(from, seq);
+    put_u64_be(from, seq);
     int rc = txn->ops->seek(txn->kv, KV_KEY_AGES, span(from, sizeof from), age, time);
     if (rc == 0 &&
         (age->bytes <= SEQ_BYTES || age->bytes > AGE_KEY_BYTES_MAX || time->bytes != TIME_BYTES)) {
@@ -146,8 +146,8 @@ int store_key_oldest(struct store_txn *txn, uint64_t after, uint64_t *seq, uint6
     struct span age, time;
     int rc = after < UINT64_MAX ? age_seek(txn, after + 1, &age, &time) : ERR_NOT_FOUND;
     if (rc == 0) {
-        *seq = u64_read(age.at);
-        *time_us = u64_read(time.at);
+        *seq = get_u64_be(age.at);
+        *time_us = get_u64_be(time.at);
     }
     return rc;
 }
@@ -157,7 +157,7 @@ int store_keys_forget(struct store_txn *txn, uint64_t seq)
     for (;;) {
         struct span age, time;
         int rc = age_seek(txn, 0, &age, &time);
-        if (rc == ERR_NOT_FOUND || (rc == 0 && u64_read(age.at) > seq)) {
+        if (rc == ERR_NOT_FOUND || (rc == 0 && get_u64_be(age.at) > seq)) {
             return 0;
         }
         if (rc != 0) {

@@ -3,8 +3,8 @@
 
 #include <assert.h>
 
+#include "base/bytes.h"
 #include "base/err.h"
-#include "store/bytes.h"
 #include "store/digest.h"
 #include "store/txn.h"
 
@@ -12,8 +12,8 @@ enum { ROW_KEY_BYTES = 12, ROW_HEAD_BYTES = 8 };
 
 static struct span row_key(char to[ROW_KEY_BYTES], uint32_t collection, uint64_t id)
 {
-    u32_write(to, collection);
-    u64_write(to + 4, id);
+    put_u32_be(to, collection);
+    put_u64_be(to + 4, id);
     return span(to, ROW_KEY_BYTES);
 }
 
@@ -24,7 +24,7 @@ static int row_read(struct span row, uint64_t id, struct store_record *r)
     }
     *r = (struct store_record){
         .id = id,
-        .seq = u64_read(row.at),
+        .seq = get_u64_be(row.at),
         .text = span(row.at + ROW_HEAD_BYTES, row.bytes - ROW_HEAD_BYTES),
     };
     return 0;
@@ -51,11 +51,11 @@ static int record_seek(struct store_txn *txn, uint32_t *collection, uint64_t id,
     if (rc != 0) {
         return rc;
     }
-    if (key.bytes != ROW_KEY_BYTES || u64_read(key.at + 4) > ID_MAX) {
+    if (key.bytes != ROW_KEY_BYTES || get_u64_be(key.at + 4) > ID_MAX) {
         return ERR_CORRUPT;
     }
-    *collection = u32_read(key.at);
-    return row_read(row, u64_read(key.at + 4), r);
+    *collection = get_u32_be(key.at);
+    return row_read(row, get_u64_be(key.at + 4), r);
 }
 
 int store_record_next(struct store_txn *txn, uint32_t collection, uint64_t after,
@@ -108,7 +108,7 @@ int store_record_put(struct store_txn *txn, struct span name, uint32_t collectio
     }
 
     char key[ROW_KEY_BYTES], head[ROW_HEAD_BYTES];
-    u64_write(head, r->seq);
+    put_u64_be(head, r->seq);
     rc = txn->ops->put(txn->kv, KV_RECORDS, row_key(key, collection, r->id),
                        span(head, sizeof head), r->text, above && collection == state->collections);
     if (rc != 0) {

@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/bytes.h"
 #include "base/err.h"
-#include "store/bytes.h"
 #include "store/txn.h"
 
 enum { FORMAT_VERSION = 1, STATE_BYTES = 80 };
@@ -31,23 +31,23 @@ static int state_read(struct store_txn *txn)
     if (rc != 0) {
         return rc;
     }
-    if (row.bytes >= 4 && u32_read(row.at) > FORMAT_VERSION) {
+    if (row.bytes >= 4 && get_u32_be(row.at) > FORMAT_VERSION) {
         return ERR_NEWER;
     }
-    if (row.bytes != STATE_BYTES || u32_read(row.at) != FORMAT_VERSION) {
+    if (row.bytes != STATE_BYTES || get_u32_be(row.at) != FORMAT_VERSION) {
         return ERR_CORRUPT;
     }
     txn->state = (struct store_state){
-        .collections = u32_read(row.at + 4),
-        .applied = u64_read(row.at + 8),
-        .chain = u64_read(row.at + 16),
-        .epoch = u64_read(row.at + 24),
-        .seq = u64_read(row.at + 32),
-        .time_us = u64_read(row.at + 40),
-        .digest = u64_read(row.at + 48),
-        .records = u64_read(row.at + 56),
-        .keys = u64_read(row.at + 64),
-        .keys_bytes = u64_read(row.at + 72),
+        .collections = get_u32_be(row.at + 4),
+        .applied = get_u64_be(row.at + 8),
+        .chain = get_u64_be(row.at + 16),
+        .epoch = get_u64_be(row.at + 24),
+        .seq = get_u64_be(row.at + 32),
+        .time_us = get_u64_be(row.at + 40),
+        .digest = get_u64_be(row.at + 48),
+        .records = get_u64_be(row.at + 56),
+        .keys = get_u64_be(row.at + 64),
+        .keys_bytes = get_u64_be(row.at + 72),
     };
     return 0;
 }
@@ -56,17 +56,17 @@ static int state_write(struct store_txn *txn)
 {
     const struct store_state *state = &txn->state;
     char row[STATE_BYTES];
-    u32_write(row, FORMAT_VERSION);
-    u32_write(row + 4, state->collections);
-    u64_write(row + 8, state->applied);
-    u64_write(row + 16, state->chain);
-    u64_write(row + 24, state->epoch);
-    u64_write(row + 32, state->seq);
-    u64_write(row + 40, state->time_us);
-    u64_write(row + 48, state->digest);
-    u64_write(row + 56, state->records);
-    u64_write(row + 64, state->keys);
-    u64_write(row + 72, state->keys_bytes);
+    put_u32_be(row, FORMAT_VERSION);
+    put_u32_be(row + 4, state->collections);
+    put_u64_be(row + 8, state->applied);
+    put_u64_be(row + 16, state->chain);
+    put_u64_be(row + 24, state->epoch);
+    put_u64_be(row + 32, state->seq);
+    put_u64_be(row + 40, state->time_us);
+    put_u64_be(row + 48, state->digest);
+    put_u64_be(row + 56, state->records);
+    put_u64_be(row + 64, state->keys);
+    put_u64_be(row + 72, state->keys_bytes);
     return txn->ops->put(txn->kv, KV_STATE, state_key, span(row, sizeof row), span(NULL, 0), false);
 }
 

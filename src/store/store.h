@@ -95,15 +95,13 @@ struct store_state *store_state(struct store_txn *txn);
 
 struct store_collection {
     uint32_t number;
-    uint64_t next_id; /* the id that the next created record gets; from 1 */
+    uint64_t next_id; /* the id that the next created record gets; from 1; raised by record put */
     uint64_t records; /* how many it has now; kept by record put and del */
 };
 /* ERR_NOT_FOUND */
 int store_collection_get(struct store_txn *txn, struct span name, struct store_collection *c);
 /* Makes it if it is not there. Names are not judged here beyond COLLECTION_NAME_BYTES_MAX. */
 int store_collection_make(struct store_txn *txn, struct span name, struct store_collection *c);
-/* Raises next_id (never lowers it: a smaller value is ignored). */
-int store_collection_raise_next_id(struct store_txn *txn, struct span name, uint64_t next_id);
 
 /* --- Records --- */
 
