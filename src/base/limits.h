@@ -47,6 +47,10 @@ enum {
     LISTS_BYTES_MAX = 64 * 1024 * 1024, /* unsent list output per front-end thread */
     WRITE_FATE_MS = 10 * 1000,          /* a write without an answer for so long: outcome_unknown */
 
+    /* First byte of every message between servers; not ASCII, so that it is told from HTTP and
+       JSON. */
+    PEER_FIRST_BYTE = 0xd5,
+
     /* one entry */
     ENTRY_BYTES_MAX = 4 * 1024 * 1024, /* or one record */
     ENTRY_WRITES_MAX = 1024,

@@ -17,9 +17,9 @@
 #include "base/err.h"
 #include "base/span.h"
 
-enum { FILE_BYTES_MAX = 64 * 1024 };
+enum { FILE_BYTES_MAX = 64 * 1024, HELP_COLUMNS = 100 };
 
-enum kind { NAME, ADDRESS, PATH, NUMBER, BYTES, CHOICE, SET };
+enum kind { NAME, ADDRESS, PEER, PATH, /* up to here text */ NUMBER, BYTES, CHOICE, SET };
 
 enum setting {
 #define X(kind, member, ...) SETTING_##member,
@@ -91,6 +91,9 @@ static struct text allowed(const struct row *row)
     case ADDRESS:
         snprintf(t.at, sizeof(t.at), "a numeric IPv4 or IPv6 address");
         break;
+    case PEER:
+        snprintf(t.at, sizeof(t.at), "HOST:PORT, for example 127.0.0.1:5000");
+        break;
     case PATH:
         snprintf(t.at, sizeof(t.at), "a path of at most %" PRIu64 " bytes", row->highest);
         break;
@@ -115,27 +118,65 @@ static struct text allowed(const struct row *row)
 
 /* --- One value --- */
 
+/* Letters, digits, '.', '_' and '-'. */
+static bool is_word(struct span s)
+{
+    for (size_t i = 0; i < s.bytes; i++) {
+        char c = s.at[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              c == '.' || c == '_' || c == '-'))
+            return false;
+    }
+    return s.bytes != 0;
+}
+
+static bool is_address(int family, struct span s)
+{
+    char text[INET6_ADDRSTRLEN];
+    unsigned char binary[sizeof(struct in6_addr)];
+    if (s.bytes >= sizeof(text))
+        return false;
+    memcpy(text, s.at, s.bytes);
+    text[s.bytes] = '\0';
+    return inet_pton(family, text, binary) == 1;
+}
+
+/* A name or, which is made of the same letters, an IPv4 address; or an IPv6 address. */
+static bool is_host(struct span s)
+{
+    if (s.bytes > 2 && s.at[0] == '[' && s.at[s.bytes - 1] == ']')
+        return is_address(AF_INET6, span(s.at + 1, s.bytes - 2));
+    return s.bytes <= SETTINGS_HOST_BYTES_MAX && is_word(s);
+}
+
+static bool is_peer(struct span s)
+{
+    uint64_t port;
+    const char *colon = memrchr(s.at, ':', s.bytes);
+    if (colon == NULL)
+        return false;
+    size_t host = (size_t)(colon - s.at);
+    return is_host(span(s.at, host)) && u64_parse(span(colon + 1, s.bytes - host - 1), &port) &&
+           port >= 1 && port <= UINT16_MAX;
+}
+
 static bool text_possible(const struct row *row, struct span value)
 {
     if (value.bytes < row->lowest || value.bytes > row->highest)
         return false;
-    for (size_t i = 0; i < value.bytes; i++) {
-        unsigned char c = (unsigned char)value.at[i];
-        bool named = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                     c == '.' || c == '_' || c == '-';
-        if (c < ' ' || c == 0x7f || (row->kind == NAME && !named))
+    for (size_t i = 0; i < value.bytes; i++)
+        if ((unsigned char)value.at[i] < ' ' || value.at[i] == 0x7f)
             return false;
+    switch (row->kind) {
+    case NAME: /* it becomes the name of a folder */
+        return is_word(value) && !span_is(value, ".") && !span_is(value, "..");
+    case ADDRESS:
+        return is_address(AF_INET, value) || is_address(AF_INET6, value);
+    case PEER:
+        return is_peer(value);
+    default:
+        return true;
     }
-    if (row->kind == NAME) /* it becomes the name of a folder */
-        return !span_is(value, ".") && !span_is(value, "..");
-    if (row->kind == ADDRESS) {
-        char text[INET6_ADDRSTRLEN];
-        unsigned char binary[sizeof(struct in6_addr)];
-        memcpy(text, value.at, value.bytes);
-        text[value.bytes] = '\0';
-        return inet_pton(AF_INET, text, binary) == 1 || inet_pton(AF_INET6, text, binary) == 1;
-    }
-    return true;
 }
 
 static bool bytes_parse(struct span value, uint64_t *bytes)
@@ -371,6 +412,7 @@ static int read_default(struct reader *r, size_t setting)
     snprintf(r->place, sizeof(r->place), "the default, %s", rows[setting].fallback);
     switch (setting) {
     case SETTING_config:
+    case SETTING_primary:
         return 0;
     case SETTING_app_name:
         if (gethostname(text, sizeof(text)) != 0)
@@ -417,6 +459,27 @@ void settings_finish(struct settings *s)
     *s = (struct settings){0};
 }
 
+/* One indented paragraph. */
+static void help_words(FILE *to, const char *words)
+{
+    static const char indent[] = "      ";
+    size_t column = 0;
+    while (*words != '\0') {
+        size_t bytes = strcspn(words, " ");
+        if (column != 0 && column + 1 + bytes <= HELP_COLUMNS) {
+            fputc(' ', to);
+            column++;
+        } else {
+            fprintf(to, "%s%s", column == 0 ? "" : "\n", indent);
+            column = sizeof(indent) - 1;
+        }
+        fwrite(words, 1, bytes, to);
+        column += bytes;
+        words += bytes + (words[bytes] == ' ');
+    }
+    fputc('\n', to);
+}
+
 void settings_help(FILE *to)
 {
     static const char *const values[] = {
@@ -435,6 +498,8 @@ void settings_help(FILE *to)
         fprintf(to, "\n  --%s %-*s %-25s %s%s%s\n", row->name, 24 - (int)strlen(row->name),
                 row->kind <= PATH ? row->words : values[row->kind], row->variable, row->fallback,
                 unit ? " " : "", unit ? row->words : "");
-        fprintf(to, "      %s (%s)\n", row->meaning, allowed(row).at);
+        char words[400];
+        snprintf(words, sizeof(words), "%s (%s)", row->meaning, allowed(row).at);
+        help_words(to, words);
     }
 }

@@ -14,11 +14,12 @@
 /*
  * X(kind, member, flag, environment variable, default, lowest, highest, words, meaning)
  * Kinds, and what lowest, highest and words are for each:
- *   NAME, ADDRESS, PATH  text; its bytes; what stands for it in --help
- *   NUMBER               a whole number; its range; its unit, "" without
- *   BYTES                plain or with KiB, MiB, GiB (K, M, G); its range; unused
- *   CHOICE               one of the words, as its place among them
- *   SET                  one or more of the words, as bits in the order of the words
+ *   NAME, ADDRESS, PEER, PATH  text; its bytes; what stands for it in --help
+ *   NUMBER                     a whole number; its range; its unit, "" without
+ *   BYTES                      plain or with KiB, MiB, GiB (K, M, G); its range; unused
+ *   CHOICE                     one of the words, as its place among them
+ *   SET                        one or more of the words, as bits in the order of the words
+ * A PEER is HOST:PORT: a host name or an IPv4 address, or an IPv6 address in [], and a port.
  * A default that depends on the machine is a description in (); its value is made in settings.c.
  */
 #define SETTINGS_LIST(X)                                                                           \
@@ -34,8 +35,19 @@
       "the protocols that answer clients")                                                         \
     X(PATH, data, "data", "NOTED_DATA", "(./data/APP_NAME)", 1, SETTINGS_PATH_BYTES_MAX, "FOLDER", \
       "this server's own folder")                                                                  \
+    X(PEER, primary, "primary", "NOTED_PRIMARY", "(none)", 3, SETTINGS_PEER_BYTES_MAX,             \
+      "HOST:PORT", "the primary's address; without one, this server is the primary")               \
     X(NUMBER, threads, "threads", "NOTED_THREADS", "(the number of CPUs)", 1, THREADS_MAX, "",     \
       "front-end threads")                                                                         \
+    X(CHOICE, ack, "ack", "NOTED_ACK", "all", 0, 0, "all,primary",                                 \
+      "on the primary: a write is acknowledged when durable on every server in sync, or on the "   \
+      "primary alone (then acknowledged writes can be lost with it)")                              \
+    X(NUMBER, min_copies, "min-copies", "NOTED_MIN_COPIES", "1", 1, 16, "",                        \
+      "on the primary: with fewer servers in sync writes are refused")                             \
+    X(NUMBER, backup_timeout_ms, "backup-timeout-ms", "NOTED_BACKUP_TIMEOUT_MS", "5000", 100,      \
+      600000, "ms",                                                                                \
+      "on the primary: a backup without progress for so long is dropped; on a backup: a primary "  \
+      "that is silent for so long is called again")                                                \
     X(BYTES, log_bytes, "log-bytes", "NOTED_LOG_BYTES", "4GiB", 32 * MIB, 16384 * GIB, "",         \
       "disk for the log beyond what recovery needs, which so far is all of it")                    \
     X(NUMBER, key_window_s, "key-window-s", "NOTED_KEY_WINDOW_S", "300", 1, 604800, "s",           \
@@ -64,19 +76,24 @@
       1, SETTINGS_PATH_BYTES_MAX, "FILE",                                                          \
       "where the identity of this boot of the machine is read")
 
-enum { SETTINGS_PATH_BYTES_MAX = 3072 };               /* leaves room for what we put behind it */
+enum { SETTINGS_PATH_BYTES_MAX = 3072 }; /* leaves room for what we put behind it */
+enum { SETTINGS_HOST_BYTES_MAX = 253 };  /* the longest name of DNS in text */
+enum { SETTINGS_PEER_BYTES_MAX = SETTINGS_HOST_BYTES_MAX + sizeof(":65535") - 1 };
 enum { SERVE_HTTP = 1, SERVE_TCP = 2, SERVE_UDP = 4 }; /* bits of `serve` */
 enum { MESSAGES_OFF, MESSAGES_STDOUT };                /* values of `messages` */
+enum { ACK_ALL, ACK_PRIMARY };                         /* values of `ack` */
 
 #define SETTINGS_TYPE_NAME    char *
 #define SETTINGS_TYPE_ADDRESS char *
+#define SETTINGS_TYPE_PEER    char *
 #define SETTINGS_TYPE_PATH    char *
 #define SETTINGS_TYPE_NUMBER  uint32_t
 #define SETTINGS_TYPE_BYTES   uint64_t
 #define SETTINGS_TYPE_CHOICE  uint32_t
 #define SETTINGS_TYPE_SET     uint32_t
 
-/* Every member of the list; text is owned, and NULL only for `config` where there is none. */
+/* Every member of the list; text is owned, and NULL only for `config` and `primary` where there
+ * is none. */
 struct settings {
 #define X(kind, member, ...) SETTINGS_TYPE_##kind member;
     SETTINGS_LIST(X)

@@ -104,6 +104,26 @@ int net_conn_create(struct net_loop *loop, int fd, struct net_conn **created)
     return 0;
 }
 
+int net_adopt(struct net_loop *loop, int fd, struct span unread, struct net_conn **adopted)
+{
+    struct net_conn *c;
+    struct buf in = {0};
+    buf_add_span(&in, unread);
+    int rc = in.failed ? ERR_NO_MEMORY : loop->engine->adopt(fd);
+    if (rc == 0)
+        rc = net_conn_create(loop, fd, &c);
+    if (rc != 0) {
+        buf_finish(&in);
+        return rc;
+    }
+    c->in = in;
+    c->unheard = in.bytes != 0;
+    if (c->unheard)
+        net_conn_add_todo(c, NET_ADOPTED);
+    *adopted = c;
+    return 0;
+}
+
 /* Off the list of those that are alive, onto that of those whose `closed` is due. */
 static void gone(struct net_conn *c)
 {
@@ -283,6 +303,7 @@ static void deliver(struct net_conn *c, struct span input)
 {
     struct net_loop *loop = c->loop;
     bool kept = net_conn_partial(c);
+    c->unheard = false;
     if (kept) {
         keep(c, input);
         if (c->in.failed) {
@@ -344,7 +365,8 @@ static void resumed(struct net_conn *c)
 
 void net_conn_work(struct net_conn *c, unsigned todo)
 {
-    if ((todo & NET_RESUME) != 0)
+    /* Where the socket's event came first, it has brought what was unread as well. */
+    if ((todo & NET_RESUME) != 0 || ((todo & NET_ADOPTED) != 0 && c->unheard))
         resumed(c);
     if ((todo & (NET_FLUSH | NET_DRAINED)) != 0)
         flush(c);

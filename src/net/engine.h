@@ -46,7 +46,7 @@ enum net_state {
     NET_BURIED,    /* as before, and no list knows it any more: the last unhold frees it */
 };
 
-enum net_todo { NET_FLUSH = 1, NET_RESUME = 2, NET_DRAINED = 4 };
+enum net_todo { NET_FLUSH = 1, NET_RESUME = 2, NET_DRAINED = 4, NET_ADOPTED = 8 };
 
 struct net_conn {
     struct net_source source;
@@ -57,6 +57,7 @@ struct net_conn {
     bool ended;    /* the peer sends nothing more */
     bool handed;   /* output was handed over since `drained` was last called */
     bool shut;     /* our side was shut down */
+    bool unheard;  /* it was adopted with input that `received` has not been given */
     bool deaf;     /* the engine's: it stopped to receive and needs engine->receive */
     uint8_t armed; /* the engine's */
     unsigned holds;
@@ -108,6 +109,7 @@ struct net_engine {
     int (*turn)(struct net_loop *loop, int timeout_ms);
     int (*watch)(struct net_loop *loop, struct net_source *socket); /* accept, or take datagrams */
     void (*unwatch)(struct net_loop *loop, struct net_source *socket);
+    int (*adopt)(int fd);                 /* makes a connected socket as those accepted are */
     int (*open)(struct net_conn *c);      /* begins to receive on source.fd */
     void (*receive)(struct net_conn *c);  /* it is wanted again: ends `deaf` */
     void (*send)(struct net_conn *c);     /* all of c->sending from c->sent on, however long */

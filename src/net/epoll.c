@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -169,6 +170,16 @@ static void close_conn(struct net_conn *c, bool reset)
     close(c->source.fd);
 }
 
+static int adopt_fd(int fd)
+{
+    const int on = 1, flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 ||
+        fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 ||
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0)
+        return ERR_SYSTEM;
+    return 0;
+}
+
 static int release_conn(struct net_conn *c)
 {
     int fd = c->source.fd;
@@ -223,6 +234,7 @@ const struct net_engine net_epoll = {
     .turn = turn,
     .watch = watch,
     .unwatch = unwatch,
+    .adopt = adopt_fd,
     .open = open_conn,
     .receive = receive_conn,
     .send = send_conn,

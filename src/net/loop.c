@@ -283,7 +283,7 @@ static int turn(struct net_loop *loop)
         h->woken(h->context);
     if (loop->now_us >= loop->tick_us)
         tick(loop);
-    work(loop, NET_RESUME | NET_FLUSH | NET_DRAINED);
+    work(loop, NET_RESUME | NET_FLUSH | NET_DRAINED | NET_ADOPTED);
     say_closed(loop);
     if (h->turn_end != NULL)
         h->turn_end(h->context);

@@ -67,8 +67,8 @@ struct net_handler {
      */
     void (*drained)(void *context, struct net_conn *c);
     /* The connection is gone (closed by either side, failed, or aborted): the last call for c,
-     * exactly one for each accepted. While net_hold is in force the memory of c stays (see there),
-     * but nothing can be sent any more. */
+     * exactly one for each accepted or adopted. While net_hold is in force the memory of c stays
+     * (see there), but nothing can be sent any more. */
     void (*closed)(void *context, struct net_conn *c);
     void (*datagram)(void *context, const struct net_peer *peer, struct span bytes);
     void (*woken)(void *context);                  /* after net_loop_wake; wakes may be merged */
@@ -108,6 +108,16 @@ void net_stop_accepting(
 void net_stop_datagrams(struct net_loop *loop); /* receives no more; answers can still be sent */
 
 /* --- Connections --- */
+
+/*
+ * Takes a connected TCP socket, as another loop gave it up (net_release) or as the caller has just
+ * connected it, and makes it non-blocking, close-on-exec and TCP_NODELAY. Also from inside a
+ * callback. `accepted` is not called for it. `unread` are bytes that were already read from it: a
+ * copy comes to `received` in this turn or the next, before all that is still in the socket.
+ * connections_max does not bind it, but it takes one of those places. Owns the descriptor after 0;
+ * after ERR_NO_MEMORY or ERR_SYSTEM it is the caller's, though perhaps already non-blocking.
+ */
+int net_adopt(struct net_loop *loop, int fd, struct span unread, struct net_conn **c);
 
 void *net_conn_user(struct net_conn *c);
 size_t net_conn_count(const struct net_loop *loop);

@@ -34,6 +34,14 @@ static int read_file(struct settings *s, const void *bytes, size_t size, char *w
     return result;
 }
 
+static uint32_t words_count(const char *words)
+{
+    uint32_t count = 1;
+    for (; *words != '\0'; words++)
+        count += *words == ',';
+    return count;
+}
+
 static void print_words(FILE *to, const char *words, uint32_t bits)
 {
     for (const char *separator = ""; bits != 0; bits >>= 1) {
@@ -52,13 +60,14 @@ static void print_words(FILE *to, const char *words, uint32_t bits)
     fprintf(to, "%s", s->member)
 #define WRITE_NAME    WRITE_TEXT
 #define WRITE_ADDRESS WRITE_TEXT
+#define WRITE_PEER    WRITE_TEXT
 #define WRITE_PATH    WRITE_TEXT
 #define WRITE_NUMBER(member, lowest, highest, words)                                               \
     assert(s->member >= (uint64_t)lowest && s->member <= highest);                                 \
     fprintf(to, "%llu", (unsigned long long)s->member)
 #define WRITE_BYTES WRITE_NUMBER
 #define WRITE_CHOICE(member, lowest, highest, words)                                               \
-    assert(s->member <= MESSAGES_STDOUT);                                                          \
+    assert(s->member < words_count(words));                                                        \
     print_words(to, words, 1U << s->member)
 #define WRITE_SET(member, lowest, highest, words)                                                  \
     assert(s->member >= 1 && s->member <= (SERVE_HTTP | SERVE_TCP | SERVE_UDP));                   \
@@ -67,7 +76,7 @@ static void print_words(FILE *to, const char *words, uint32_t bits)
 static void write_file(FILE *to, const struct settings *s)
 {
 #define X(kind, member, name, variable, fallback, lowest, highest, words, meaning)                 \
-    if (strcmp(name, "config") != 0) {                                                             \
+    if (strcmp(name, "config") != 0 && (strcmp(name, "primary") != 0 || s->primary != NULL)) {     \
         fputs(name "=", to); /* a space would make a # behind it a comment */                      \
         WRITE_##kind(member, lowest, highest, words);                                              \
         fputc('\n', to);                                                                           \

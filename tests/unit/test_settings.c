@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,6 +84,10 @@ static void without_anything_the_defaults_hold(void **state)
     assert_string_equal(s.listen, "127.0.0.1");
     assert_int_equal(s.serve, SERVE_HTTP | SERVE_TCP | SERVE_UDP);
     assert_string_equal(s.data, data);
+    assert_null(s.primary);
+    assert_int_equal(s.ack, ACK_ALL);
+    assert_int_equal(s.min_copies, 1);
+    assert_int_equal(s.backup_timeout_ms, 5000);
     assert_int_equal(s.log_bytes, 4 * GIB);
     assert_int_equal(s.key_window_s, 300);
     assert_int_equal(s.keys_max, 1000000);
@@ -229,6 +234,10 @@ static void a_number_is_whole_and_in_its_range(void **state)
     assert_refused(WORDS("--threads", "0"), "1 to 64");
     assert_refused(WORDS("--threads", "65"), "1 to 64");
     assert_refused(WORDS("--key-window-s", "0"), "1 to 604800 s");
+    assert_refused(WORDS("--min-copies", "0"), "1 to 16");
+    assert_refused(WORDS("--min-copies", "17"), "1 to 16");
+    assert_refused(WORDS("--backup-timeout-ms", "99"), "100 to 600000 ms");
+    assert_refused(WORDS("--backup-timeout-ms", "600001"), "100 to 600000 ms");
 }
 
 static void a_set_has_each_word_once_in_any_order(void **state)
@@ -254,6 +263,10 @@ static void a_choice_is_one_of_its_words(void **state)
     assert_int_equal(read_settings(&s, WORDS("--messages", "stdout"), NONE), 0);
     assert_int_equal(s.messages, MESSAGES_STDOUT);
     settings_finish(&s);
+    assert_int_equal(read_settings(&s, WORDS("--ack", "primary"), NONE), 0);
+    assert_int_equal(s.ack, ACK_PRIMARY);
+    settings_finish(&s);
+    assert_refused(WORDS("--ack", "none"), "one of all,primary");
     assert_refused(WORDS("--messages", "stderr"), "one of off,stdout");
     assert_refused(WORDS("--messages", "off,stdout"), "one of off,stdout");
 }
@@ -294,6 +307,94 @@ static void an_address_is_numeric(void **state)
         assert_refused(WORDS("--listen", bad[i]), "numeric IPv4 or IPv6");
 }
 
+static void a_peer_is_a_host_and_a_port(void **state)
+{
+    (void)state;
+    static char *const good[] = {
+        "a:1",        "127.0.0.1:5000",       "noted-0.noted_peers.svc:65535",
+        "[::1]:5000", "[2001:db8::1]:5000",   "[::ffff:192.0.2.1]:1",
+        "A.b-c_9:80", "LOCALHOST.local.:5001"};
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        struct settings s;
+        assert_int_equal(read_settings(&s, WORDS("--primary", good[i]), NONE), 0);
+        assert_string_equal(s.primary, good[i]);
+        settings_finish(&s);
+    }
+    static char *const bad[] = {"",
+                                ":",
+                                ":5000",
+                                "a",
+                                "a:",
+                                "127.0.0.1",
+                                "a:0",
+                                "a:05000",
+                                "a:65536",
+                                "a:-1",
+                                "a:+1",
+                                "a: 1",
+                                "a:1 ",
+                                "a:http",
+                                "a b:1",
+                                " a:1",
+                                "a:1:2",
+                                "::1:5000",
+                                "::1",
+                                "[::1]",
+                                "[::1]5000",
+                                "[]:1",
+                                "[a]:1",
+                                "[:1",
+                                "[127.0.0.1]:1",
+                                "[::1%lo]:1",
+                                "[::1]x:1",
+                                "a/b:1",
+                                "http://a:1",
+                                "caf\xc3\xa9:1",
+                                "a\n:1",
+                                "a:18446744073709551617"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_refused(WORDS("--primary", bad[i]),
+                       "allowed: HOST:PORT, for example 127.0.0.1:5000");
+}
+
+static void the_host_of_a_peer_is_bounded(void **state)
+{
+    (void)state;
+    struct settings s;
+    char peer[300];
+    memset(peer, 'a', sizeof(peer));
+    strcpy(peer + 254, ":1");
+    assert_refused(WORDS("--primary", peer), "allowed: HOST:PORT");
+    strcpy(peer + 254, ":65535");
+    assert_refused(WORDS("--primary", peer), "allowed: HOST:PORT");
+    strcpy(peer + 253, ":65535");
+    assert_int_equal(read_settings(&s, WORDS("--primary", peer), NONE), 0);
+    assert_string_equal(s.primary, peer);
+    settings_finish(&s);
+}
+
+/* Only a file can hold one, and C strings end at it. */
+static void a_nul_is_in_no_text(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t bytes;
+    } cases[] = {{"listen = ::1\0", 13},
+                 {"primary = a:1\0", 14},
+                 {"primary = [::1\0]:1", 18},
+                 {"app-name = a\0b", 14}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct settings s;
+        char path[32];
+        int fd = file_of("", path);
+        assert_int_equal(write(fd, cases[i].text, cases[i].bytes), cases[i].bytes);
+        assert_int_equal(read_settings(&s, WORDS("--config", path), NONE), ERR_USAGE);
+        assert_says("cannot be");
+        close(fd);
+    }
+}
+
 static void a_path_is_bounded_and_printable(void **state)
 {
     (void)state;
@@ -323,8 +424,8 @@ static void what_is_unknown_is_refused_by_its_name(void **state)
 {
     (void)state;
     struct settings s;
-    assert_refused(WORDS("--primary", "a:1"), "flag --primary is unknown");
-    assert_refused(WORDS("--ack=all"), "flag --ack=all is unknown");
+    assert_refused(WORDS("--secondary", "a:1"), "flag --secondary is unknown");
+    assert_refused(WORDS("--acks=all"), "flag --acks=all is unknown");
     assert_refused(WORDS("--local-por", "1"), "--local-por ");
     assert_refused(WORDS("--"), "flag -- is unknown");
     assert_refused(WORDS("seoul"), "\"seoul\" is no flag");
@@ -412,6 +513,18 @@ static void help_is_asked_for_by_its_flag(void **state)
     assert_int_equal(read_settings(&s, WORDS("--threads", "1", "--help"), NONE), SETTINGS_HELP);
 }
 
+/* Makes one space of what is white. */
+static void collapse(char *text)
+{
+    char *to = text;
+    for (const char *from = text; *from != '\0'; from++) {
+        bool white = *from == ' ' || *from == '\n';
+        if (!white || (to != text && to[-1] != ' '))
+            *to++ = white ? ' ' : *from;
+    }
+    *to = '\0';
+}
+
 static void help_shows_every_setting_within_100_columns(void **state)
 {
     (void)state;
@@ -432,6 +545,25 @@ static void help_shows_every_setting_within_100_columns(void **state)
         if (strlen(line) > 100 || line[strlen(line) - 1] == ' ')
             fail_msg("a line of %zu columns: \"%s\"", strlen(line), line);
     }
+    free(text);
+}
+
+static void help_says_what_each_setting_means_and_allows(void **state)
+{
+    (void)state;
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *to = open_memstream(&text, &bytes);
+    assert_non_null(to);
+    settings_help(to);
+    assert_int_equal(fclose(to), 0);
+    collapse(text);
+#define X(kind, member, name, variable, fallback, lowest, highest, words, meaning)                 \
+    assert_non_null(strstr(text, " " meaning " ("));
+    SETTINGS_LIST(X)
+#undef X
+    assert_non_null(strstr(text, " (HOST:PORT, for example 127.0.0.1:5000) --"));
+    assert_non_null(strstr(text, " is called again (100 to 600000 ms) --"));
     free(text);
 }
 
@@ -474,6 +606,9 @@ int main(void)
         cmocka_unit_test(a_choice_is_one_of_its_words),
         cmocka_unit_test(a_name_can_be_a_folder_and_nothing_worse),
         cmocka_unit_test(an_address_is_numeric),
+        cmocka_unit_test(a_peer_is_a_host_and_a_port),
+        cmocka_unit_test(the_host_of_a_peer_is_bounded),
+        cmocka_unit_test(a_nul_is_in_no_text),
         cmocka_unit_test(a_path_is_bounded_and_printable),
         cmocka_unit_test(a_mistake_in_a_weaker_source_is_refused_too),
         cmocka_unit_test(what_is_unknown_is_refused_by_its_name),
@@ -485,6 +620,7 @@ int main(void)
         cmocka_unit_test(a_sentence_fits_the_room_it_is_given),
         cmocka_unit_test(help_is_asked_for_by_its_flag),
         cmocka_unit_test(help_shows_every_setting_within_100_columns),
+        cmocka_unit_test(help_says_what_each_setting_means_and_allows),
         cmocka_unit_test(flag_variable_and_member_are_one_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
