@@ -23,9 +23,10 @@ uint64_t frame_bytes(size_t payload_bytes)
     return bytes - bytes % DISK_BLOCK_BYTES;
 }
 
-static uint32_t checksum(const char *at, size_t payload_bytes)
+static uint32_t checksum(const char *head, struct span payload)
 {
-    return crc32c(0, at + AT_SERIAL, FRAME_HEAD_BYTES - AT_SERIAL + payload_bytes);
+    uint32_t crc = crc32c(0, head + AT_SERIAL, FRAME_HEAD_BYTES - AT_SERIAL);
+    return crc32c(crc, payload.at, payload.bytes);
 }
 
 void frame_seal(char *at, uint64_t serial, const struct log_position *p, size_t payload_bytes)
@@ -39,7 +40,7 @@ void frame_seal(char *at, uint64_t serial, const struct log_position *p, size_t 
     put_u64(at + AT_FIRST_INDEX, p->first_index);
     put_u64(at + AT_COMMIT, p->commit);
     put_u64(at + AT_CHAIN, p->chain);
-    put_u32(at + AT_CRC, checksum(at, payload_bytes));
+    put_u32(at + AT_CRC, checksum(at, span(at + FRAME_HEAD_BYTES, payload_bytes)));
 }
 
 bool frame_begins(const char *block, uint64_t serial)
@@ -47,20 +48,27 @@ bool frame_begins(const char *block, uint64_t serial)
     return memcmp(block, magic, sizeof magic) == 0 && get_u64(block + AT_SERIAL) == serial;
 }
 
+bool frame_peek(const char *head, uint64_t left, uint64_t serial, struct frame *f)
+{
+    if (left < DISK_BLOCK_BYTES || !frame_begins(head, serial))
+        return false;
+    f->payload = span(head + FRAME_HEAD_BYTES, get_u32(head + AT_BYTES));
+    f->bytes = frame_bytes(f->payload.bytes);
+    f->position = (struct log_position){
+        .first_index = get_u64(head + AT_FIRST_INDEX),
+        .entries = get_u32(head + AT_ENTRIES),
+        .chain = get_u64(head + AT_CHAIN),
+        .commit = get_u64(head + AT_COMMIT),
+    };
+    return f->bytes <= left;
+}
+
+bool frame_whole(const char *head, struct span payload)
+{
+    return checksum(head, payload) == get_u32(head + AT_CRC);
+}
+
 bool frame_read(const char *at, uint64_t left, uint64_t serial, struct frame *f)
 {
-    if (left < DISK_BLOCK_BYTES || !frame_begins(at, serial))
-        return false;
-    size_t payload_bytes = get_u32(at + AT_BYTES);
-    f->bytes = frame_bytes(payload_bytes);
-    if (f->bytes > left || checksum(at, payload_bytes) != get_u32(at + AT_CRC))
-        return false;
-    f->payload = span(at + FRAME_HEAD_BYTES, payload_bytes);
-    f->position = (struct log_position){
-        .first_index = get_u64(at + AT_FIRST_INDEX),
-        .entries = get_u32(at + AT_ENTRIES),
-        .chain = get_u64(at + AT_CHAIN),
-        .commit = get_u64(at + AT_COMMIT),
-    };
-    return true;
+    return frame_peek(at, left, serial, f) && frame_whole(at, f->payload);
 }

@@ -27,6 +27,13 @@ void frame_seal(char *at, uint64_t serial, const struct log_position *p, size_t 
 /* Whether a frame of this segment life begins in this block; it need not be whole. */
 bool frame_begins(const char *block, uint64_t serial);
 
+/* Reads a head alone, of which nothing is proved yet: false where it is none of this serial, or its
+ * frame would be longer than `left`. The payload is taken to follow the head. */
+bool frame_peek(const char *head, uint64_t left, uint64_t serial, struct frame *f);
+
+/* Whether head and payload, which need not stand together, are as they were sealed. */
+bool frame_whole(const char *head, struct span payload);
+
 /* False: no whole frame of this serial stands at `at`, where `left` bytes can be read. */
 bool frame_read(const char *at, uint64_t left, uint64_t serial, struct frame *f);
 

@@ -3,58 +3,37 @@
 #include "log/log.h"
 
 #include <assert.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "log/frame.h"
+#include "log/inside.h"
 #include "log/recover.h"
 #include "log/segment.h"
 
-struct log_frame {
-    char *at; /* head and payload, aligned */
-    size_t room;
-    struct log_position position;
-    size_t payload_bytes;
-};
-
-struct log {
-    struct disk disk;
-    char *folder;
-    uint64_t segment_bytes;
-    size_t payload_bytes_max;
-
-    /* of the thread that builds frames */
-    struct log_frame frames[2];
-    unsigned building;
-
-    /* of the thread that appends them */
-    struct disk_file *file; /* the segment in use; NULL: none yet */
-    uint64_t serial;
-    uint64_t random;
-    char *head; /* one block */
-
-    /* of all, under `lock`, which is never held during input or output */
-    pthread_mutex_t lock;
-    bool failed;            /* the disk is not to be trusted any more (S11) */
-    bool writing;           /* log_append is at work */
-    uint64_t flying_bytes;  /* frame taken by log_frame_end and not yet durable; 0: none */
-    uint64_t at, left;      /* in the segment in use: where the next frame goes, what is behind */
-    uint64_t number;        /* of the newest segment */
-    struct disk_file *next; /* the prepared segment, `number`; NULL: none */
-    uint64_t first_index, last_index, last_chain, bytes;
-};
-
-static void lock(const struct log *log)
+void log_lock(const struct log *log)
 {
     pthread_mutex_lock((pthread_mutex_t *)&log->lock);
 }
 
-static void unlock(const struct log *log)
+void log_unlock(const struct log *log)
 {
     pthread_mutex_unlock((pthread_mutex_t *)&log->lock);
+}
+
+size_t log_segment_of(const struct log *log, uint64_t index)
+{
+    size_t low = 0, high = log->segments_count;
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (log->segments[middle].first_index <= index)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
 }
 
 /* splitmix64 (Steele, Lea and Flood, OOPSLA 2014). */
@@ -72,6 +51,7 @@ static struct log *create(const struct log_options *o)
     if (log == NULL)
         return NULL;
     pthread_mutex_init(&log->lock, NULL);
+    pthread_mutex_init(&log->making, NULL);
     log->disk = *o->disk;
     log->folder = strdup(o->folder);
     log->head = aligned_alloc(DISK_BLOCK_BYTES, DISK_BLOCK_BYTES);
@@ -84,13 +64,22 @@ static struct log *create(const struct log_options *o)
     return NULL;
 }
 
-static int open_segment(struct log *log, uint64_t number, struct disk_file **file)
+/* Room in the table for the segment that is prepared next, so that no append needs memory. */
+static bool reserve(struct log *log)
 {
-    char *path = segment_path(log->folder, number);
-    int code =
-        path == NULL ? ERR_NO_MEMORY : log->disk.open(log->disk.context, path, DISK_DIRECT, file);
-    free(path);
-    return code;
+    bool reserved = true;
+    log_lock(log);
+    if (log->segments_count == log->segments_room) {
+        size_t room = log->segments_room == 0 ? 16 : log->segments_room * 2;
+        struct segment *more = realloc(log->segments, room * sizeof *more);
+        reserved = more != NULL;
+        if (reserved) {
+            log->segments = more;
+            log->segments_room = room;
+        }
+    }
+    log_unlock(log);
+    return reserved;
 }
 
 /* Makes durable what a process that was killed may have left in the page cache: the names, and the
@@ -111,29 +100,33 @@ static int take_prepared(struct log *log, const struct recovery *r)
 {
     const struct disk *disk = &log->disk;
     if (r->prepared_bytes != log->segment_bytes) {
-        char *path = segment_path(log->folder, r->newest);
-        int code = path == NULL ? ERR_NO_MEMORY : disk->remove(disk->context, path);
-        free(path);
         log->number--;
         log->bytes -= r->prepared_bytes;
-        return code;
+        return segment_remove(disk, log->folder, r->newest);
     }
-    return open_segment(log, r->newest, &log->next);
+    if (!reserve(log))
+        return ERR_NO_MEMORY;
+    return segment_open(disk, log->folder, r->newest, DISK_DIRECT, &log->next);
 }
 
-static int take_over(struct log *log, const struct recovery *r)
+static int take_over(struct log *log, struct recovery *r)
 {
+    log->segments = r->used;
+    log->segments_count = r->used_count;
+    log->segments_room = r->used_room;
+    r->used = NULL;
     log->first_index = r->first_index;
     log->last_index = r->next_index - 1;
     log->last_chain = r->chain;
     log->bytes = r->bytes;
     log->number = r->newest;
     int code = 0;
-    if (r->last.number != 0) {
-        log->serial = r->last.serial;
+    if (log->segments_count != 0) {
+        const struct segment *last = &log->segments[log->segments_count - 1];
+        log->serial = last->serial;
         log->at = r->end;
-        log->left = r->last.bytes - r->end;
-        code = open_segment(log, r->last.number, &log->file);
+        log->left = last->bytes - r->end;
+        code = segment_open(&log->disk, log->folder, last->number, DISK_DIRECT, &log->file);
         if (code == 0)
             code = segment_zero(&log->disk, log->file, r->end, r->torn_end);
     }
@@ -169,6 +162,7 @@ int log_open(struct log **log, const struct log_options *o, uint64_t from, uint6
         return 0;
     }
     snprintf(why, why_bytes, "%s cannot be made ready: %s", o->folder, err_info(code)->sentence);
+    free(r.used);
     log_close(l);
     return code;
 }
@@ -181,7 +175,9 @@ void log_close(struct log *log)
         log->disk.close(log->file);
     if (log->next != NULL)
         log->disk.close(log->next);
+    pthread_mutex_destroy(&log->making);
     pthread_mutex_destroy(&log->lock);
+    free(log->segments);
     free(log->frames[0].at);
     free(log->frames[1].at);
     free(log->head);
@@ -191,9 +187,9 @@ void log_close(struct log *log)
 
 static uint64_t shared(const struct log *log, const uint64_t *value)
 {
-    lock(log);
+    log_lock(log);
     uint64_t v = *value;
-    unlock(log);
+    log_unlock(log);
     return v;
 }
 
@@ -254,20 +250,20 @@ static bool take_room(const struct log *log, uint64_t bytes, uint64_t *left, boo
 
 bool log_is_prepared(const struct log *log)
 {
-    lock(log);
+    log_lock(log);
     bool prepared = log->next != NULL;
-    unlock(log);
+    log_unlock(log);
     return prepared;
 }
 
 bool log_has_room(const struct log *log, size_t bytes)
 {
-    lock(log);
+    log_lock(log);
     uint64_t left = log->left;
     bool next = log->next != NULL;
     bool room = take_room(log, log->flying_bytes, &left, &next) &&
                 take_room(log, frame_bytes(bytes), &left, &next);
-    unlock(log);
+    log_unlock(log);
     return room;
 }
 
@@ -281,10 +277,10 @@ struct log_frame *log_frame_end(struct log *log, const struct log_position *p, s
         f->position.commit = last;
     f->payload_bytes = payload_bytes;
     log->building ^= 1;
-    lock(log);
+    log_lock(log);
     assert(!log->writing);
     log->flying_bytes = frame_bytes(payload_bytes);
-    unlock(log);
+    log_unlock(log);
     return f;
 }
 
@@ -292,10 +288,10 @@ struct log_frame *log_frame_end(struct log *log, const struct log_position *p, s
  * two segments without a head follow the one in use. */
 static int move_on(struct log *log)
 {
-    lock(log);
+    log_lock(log);
     struct disk_file *next = log->next;
     uint64_t number = log->number;
-    unlock(log);
+    log_unlock(log);
     if (next == NULL)
         return ERR_DISK_FULL;
     struct segment s = {
@@ -313,11 +309,12 @@ static int move_on(struct log *log)
         log->disk.close(log->file);
     log->file = next;
     log->serial = s.serial;
-    lock(log);
+    log_lock(log);
     log->next = NULL;
+    log->segments[log->segments_count++] = s;
     log->at = DISK_BLOCK_BYTES;
     log->left = s.bytes - DISK_BLOCK_BYTES;
-    unlock(log);
+    log_unlock(log);
     return 0;
 }
 
@@ -335,15 +332,15 @@ static int write_frame(struct log *log, struct log_frame *f, uint64_t bytes)
 
 int log_append(struct log *log, struct log_frame *f)
 {
-    lock(log);
+    log_lock(log);
     bool failed = log->failed;
     log->writing = !failed;
-    unlock(log);
+    log_unlock(log);
     if (failed)
         return ERR_IO;
     uint64_t bytes = frame_bytes(f->payload_bytes);
     int code = write_frame(log, f, bytes);
-    lock(log);
+    log_lock(log);
     log->writing = false;
     if (code == 0) {
         log->at += bytes;
@@ -355,21 +352,23 @@ int log_append(struct log *log, struct log_frame *f)
         log->failed = true;
         code = ERR_IO;
     }
-    unlock(log);
+    log_unlock(log);
     return code;
 }
 
-int log_prepare(struct log *log)
+static int prepare(struct log *log)
 {
-    lock(log);
+    log_lock(log);
     bool failed = log->failed, ready = log->next != NULL;
     uint64_t number = log->number + 1;
-    unlock(log);
+    log_unlock(log);
     if (failed || ready)
         return failed ? ERR_IO : 0;
+    if (!reserve(log))
+        return ERR_NO_MEMORY;
     struct disk_file *file;
     int code = segment_make(&log->disk, log->folder, number, log->segment_bytes, &file);
-    lock(log);
+    log_lock(log);
     if (code == 0) {
         log->next = file;
         log->number = number;
@@ -377,6 +376,14 @@ int log_prepare(struct log *log)
     } else if (code == ERR_IO) {
         log->failed = true;
     }
-    unlock(log);
+    log_unlock(log);
+    return code;
+}
+
+int log_prepare(struct log *log)
+{
+    pthread_mutex_lock(&log->making);
+    int code = prepare(log);
+    pthread_mutex_unlock(&log->making);
     return code;
 }

@@ -13,11 +13,15 @@
  *
  * Threads, each group one thread at a time, the groups beside each other:
  *   the builder    log_frame_begin, log_frame_end
- *   the appender   log_append
+ *   the appender   log_append, log_cut
  *   the preparer   log_prepare
- *   any            log_has_room, log_first_index, log_last_index, log_last_chain, log_bytes
+ *   a reader       log_read; each reader is a group of its own
+ *   any            log_has_room, log_is_prepared, log_first_index, log_last_index, log_last_chain,
+ *                  log_bytes, log_reader_create, log_reader_destroy
  * The frame goes from builder to appender, and the word that it is done comes back, by the callers'
- * own means (a queue). log_open and log_close: no other call beside them.
+ * own means (a queue). log_cut stands in the place of a frame there: none is handed over before it
+ * has returned. It waits for a log_prepare that is at work. log_open and log_close: no other call
+ * beside them, and no reader is left.
  */
 #ifndef LOG_LOG_H
 #define LOG_LOG_H
@@ -26,6 +30,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/disk.h"
 #include "base/span.h"
 
@@ -76,7 +81,8 @@ int log_open(struct log **log, const struct log_options *o, uint64_t from, uint6
 void log_close(struct log *log); /* accepts NULL */
 
 uint64_t log_first_index(const struct log *log); /* the oldest that it still has, or 1 */
-uint64_t log_last_index(const struct log *log);  /* the newest that is durable; 0: empty */
+uint64_t log_last_index(const struct log *log);  /* the newest that is durable; 0: empty; falls at
+                                                    the beginning of log_cut */
 uint64_t log_last_chain(const struct log *log);
 uint64_t log_bytes(const struct log *log); /* disk that all segments take */
 
@@ -109,6 +115,23 @@ struct log_frame *log_frame_end(struct log *log, const struct log_position *p,
  */
 int log_append(struct log *log, struct log_frame *f);
 
+/*
+ * Removes all entries above `index`, durably (rule S8). `chain`, the chained checksum after entry
+ * `index`, is the log's then; appends go on behind it. No frame is outstanding: log_append has
+ * returned 0 for the last one that was built. `index` is the last entry of a frame, or the one
+ * before the log's first: then all goes. Nothing is done where the log has nothing above it. At a
+ * crash on the way the log keeps all up to `index`, and of the rest what comes first, or nothing.
+ * Segments that become empty are removed, and then a prepared one too: log_prepare is to be called.
+ *
+ * ERR_BAD_REQUEST  `index` is inside a frame or below the log, or `chain` is not what stands there
+ * ERR_CORRUPT      a frame or a segment is not what it should be
+ * ERR_NO_MEMORY, ERR_SYSTEM: as the two before: nothing is changed
+ * ERR_IO           final, as for log_append
+ * ERR_DISK_FULL    of a file system that copies on write: final too, but the disk is not broken:
+ *                  the log can be opened and cut again
+ */
+int log_cut(struct log *log, uint64_t index, uint64_t chain);
+
 /* Makes the next segment ready (created, zero-written, synced, renamed in) if it is not; slow.
  * ERR_IO is final, as above; another failure, such as ERR_DISK_FULL, leaves nothing behind. Returns
  * 0 at once where there is nothing to do. */
@@ -116,5 +139,28 @@ int log_prepare(struct log *log);
 
 /* Whether it is: a call of log_prepare would return at once. By any thread. */
 bool log_is_prepared(const struct log *log);
+
+/* Reads what is durable, beside the appender, through the page cache. It remembers where it
+ * stopped, with one file open: reading on from there is cheap; to begin elsewhere in a segment the
+ * heads of the frames before are read. */
+struct log_reader;
+int log_reader_create(struct log_reader **r, struct log *log); /* ERR_NO_MEMORY */
+void log_reader_destroy(struct log_reader *r);                 /* accepts NULL */
+
+/*
+ * Appends to `to` the payloads of whole frames, one after the other, beginning with the frame that
+ * holds entry `index`: as many as fit bytes_max, but at least one. That one may begin with entries
+ * before `index`, which are to be skipped. None is given that log_last_index did not call durable.
+ * `last`: the last entry given. A failure behind the first frame ends what is given before it, and
+ * comes with the next call. Beside log_cut it gives what is there after the cut, also where the cut
+ * begins on the way; a cut that begins later can take back what was given.
+ *
+ * ERR_NOT_FOUND  index is above the last durable entry, or below the first; costs no input
+ * ERR_CORRUPT    a frame or a segment that should be there is damaged or missing
+ * ERR_NO_MEMORY  also at the buffer's ceiling; to->failed is set
+ * ERR_IO, ERR_SYSTEM; with each of these nothing was appended
+ */
+int log_read(struct log_reader *r, uint64_t index, size_t bytes_max, struct buf *to,
+             uint64_t *last);
 
 #endif

@@ -87,10 +87,7 @@ static int load(struct work *w, struct segment *s, uint64_t bytes_max)
 {
     const struct disk *disk = w->r->disk;
     struct disk_file *file;
-    char *path = segment_path(w->r->folder, s->number);
-    int code =
-        path == NULL ? ERR_NO_MEMORY : disk->open(disk->context, path, DISK_READ_ONLY, &file);
-    free(path);
+    int code = segment_open(disk, w->r->folder, s->number, DISK_READ_ONLY, &file);
     if (code != 0)
         return code;
     code = disk->size(file, &s->bytes);
@@ -217,8 +214,7 @@ static int follow_all(struct work *w)
         if (code != 0)
             return code;
     }
-    r->last = w->segments[w->used - 1];
-    r->torn_end = content_end(w->at, r->end, r->last.bytes);
+    r->torn_end = content_end(w->at, r->end, w->segments[w->used - 1].bytes);
     return 0;
 }
 
@@ -240,7 +236,7 @@ static int run(struct work *w)
     return refuse(w,
                   "%s/%016" PRIx64 ".log, byte %" PRIu64 ": the log ends with index %" PRIu64
                   ", but index %" PRIu64 " is known to be committed: " ADVICE,
-                  r->folder, r->last.number, r->end, r->next_index - 1, needed);
+                  r->folder, w->segments[w->used - 1].number, r->end, r->next_index - 1, needed);
 }
 
 int recovery_run(struct recovery *r)
@@ -252,7 +248,13 @@ int recovery_run(struct recovery *r)
     if (code != 0 && code != ERR_CORRUPT && code != ERR_NEWER && w.stopped == 0)
         snprintf(r->why, r->why_bytes, "%s cannot be read: %s; nothing was changed", r->folder,
                  err_info(code)->sentence);
-    free(w.segments);
+    if (code == 0) {
+        r->used = w.segments;
+        r->used_count = w.used;
+        r->used_room = w.room;
+    } else {
+        free(w.segments);
+    }
     free(w.at);
     return code;
 }

@@ -26,10 +26,11 @@ struct recovery {
     uint64_t chain;       /* before it */
     uint64_t bytes;       /* that all segments take */
     uint64_t newest;      /* highest segment number, prepared or in use; 0: none */
-    struct segment last;  /* the last one in use; number 0: none */
-    uint64_t end;         /* where its frames end */
-    uint64_t torn_end;    /* where what is not zero behind `end` ends; `end`: nothing is torn */
-    bool prepared;        /* segment `newest` is prepared */
+    struct segment *used; /* those in use, by number, to be freed; NULL: none */
+    size_t used_count, used_room;
+    uint64_t end;      /* where its frames end */
+    uint64_t torn_end; /* where what is not zero behind `end` ends; `end`: nothing is torn */
+    bool prepared;     /* segment `newest` is prepared */
     uint64_t prepared_bytes;
 };
 

@@ -37,6 +37,23 @@ char *segment_path(const char *folder, uint64_t number)
     return path;
 }
 
+int segment_open(const struct disk *disk, const char *folder, uint64_t number, unsigned flags,
+                 struct disk_file **file)
+{
+    char *path = segment_path(folder, number);
+    int code = path == NULL ? ERR_NO_MEMORY : disk->open(disk->context, path, flags, file);
+    free(path);
+    return code;
+}
+
+int segment_remove(const struct disk *disk, const char *folder, uint64_t number)
+{
+    char *path = segment_path(folder, number);
+    int code = path == NULL ? ERR_NO_MEMORY : disk->remove(disk->context, path);
+    free(path);
+    return code == 0 ? disk->sync_folder(disk->context, folder) : code;
+}
+
 bool segment_named(const char *name, uint64_t *number)
 {
     if (strspn(name, "0123456789abcdef") != NAME_DIGITS || strcmp(name + NAME_DIGITS, ending) != 0)

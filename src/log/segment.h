@@ -27,6 +27,13 @@ struct segment {
 /* FOLDER/NUMBER.log, to be freed; NULL: no memory. */
 char *segment_path(const char *folder, uint64_t number);
 
+/* Opens its file; `flags` as for the disk. */
+int segment_open(const struct disk *disk, const char *folder, uint64_t number, unsigned flags,
+                 struct disk_file **file);
+
+/* Removes its file, durably. */
+int segment_remove(const struct disk *disk, const char *folder, uint64_t number);
+
 /* Whether a file name is that of a segment. */
 bool segment_named(const char *name, uint64_t *number);
 
