@@ -73,15 +73,16 @@ static int plan(struct cut *c)
 {
     struct log *log = c->log;
     log_lock(log);
-    bool below = c->index + 1 < log->first_index;
+    if (c->index + 1 < log->first_index) { /* always so where the log is empty */
+        log_unlock(log);
+        return ERR_BAD_REQUEST;
+    }
     size_t i = log_segment_of(log, c->index);
     c->keep = i + 1;
     c->segment = log->segments[i];
     c->in_use = c->keep == log->segments_count;
     c->last = c->in_use ? log->last_index : log->segments[c->keep].first_index - 1;
     log_unlock(log);
-    if (below)
-        return ERR_BAD_REQUEST;
     struct walk w = {.disk = &log->disk};
     int code = walk_open(&w, log->folder, &c->segment);
     if (code == 0)

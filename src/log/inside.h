@@ -38,6 +38,7 @@ struct log {
     /* Held while segment files are made or removed, so that their numbers never get a gap; taken
      * before `lock`. */
     pthread_mutex_t making;
+    bool unsynced; /* under it: a trimmed segment's name is gone, perhaps not durably */
 
     /* of all, under `lock`, which is never held during input or output */
     pthread_mutex_t lock;

@@ -142,11 +142,14 @@ int log_open(struct log **log, const struct log_options *o, uint64_t from, uint6
 {
     assert(o->segment_bytes % DISK_BLOCK_BYTES == 0 && o->payload_bytes_max <= UINT32_MAX &&
            o->segment_bytes >= DISK_BLOCK_BYTES + frame_bytes(o->payload_bytes_max));
+    assert(o->first_index != 0 || o->first_chain == 0);
     struct recovery r = {
         .disk = o->disk,
         .folder = o->folder,
         .from = from == 0 ? 1 : from,
         .committed = committed,
+        .empty_index = o->first_index == 0 ? 1 : o->first_index,
+        .empty_chain = o->first_chain,
         .frame = frame,
         .context = context,
         .why = why,

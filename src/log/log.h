@@ -14,14 +14,14 @@
  * Threads, each group one thread at a time, the groups beside each other:
  *   the builder    log_frame_begin, log_frame_end
  *   the appender   log_append, log_cut
- *   the preparer   log_prepare
+ *   the preparer   log_prepare, log_trim
  *   a reader       log_read; each reader is a group of its own
  *   any            log_has_room, log_is_prepared, log_first_index, log_last_index, log_last_chain,
  *                  log_bytes, log_reader_create, log_reader_destroy
  * The frame goes from builder to appender, and the word that it is done comes back, by the callers'
  * own means (a queue). log_cut stands in the place of a frame there: none is handed over before it
- * has returned. It waits for a log_prepare that is at work. log_open and log_close: no other call
- * beside them, and no reader is left.
+ * has returned. It waits for a log_prepare that is at work, or for the segment that a log_trim is
+ * removing. log_open and log_close: no other call beside them, and no reader is left.
  */
 #ifndef LOG_LOG_H
 #define LOG_LOG_H
@@ -44,6 +44,10 @@ struct log_options {
     size_t payload_bytes_max; /* of one frame; a segment holds at least one such frame */
     uint64_t seed;            /* of the serials; random, told to nobody: who knew a serial could
                                  write a payload that looks like frames */
+    uint64_t first_index; /* of an empty log, and the chain before it, from where its owner has */
+    uint64_t first_chain; /* what comes before; 0, 0: it begins with index 1 and chain 0. Not
+                             kept on the disk before the first frame, so to be given again at
+                             each start; without a meaning where a segment is in use */
 };
 
 /* Where a frame stands in the one order. */
@@ -61,7 +65,8 @@ struct log_position {
 typedef int log_frame_fn(void *context, const struct log_position *p, struct span payload);
 
 /*
- * Opens the log, or makes an empty one whose first index is 1, with room, and recovers its end.
+ * Opens the log, or makes an empty one that begins as the options say, with room, and recovers its
+ * end. It is empty where no segment is in use: the folder has none, or one that is only prepared.
  * `from`: the first index that the caller lacks (so those before it are known to be committed);
  * earlier segments are not read but for their heads. `committed`: an index known to be committed.
  *
@@ -80,9 +85,11 @@ int log_open(struct log **log, const struct log_options *o, uint64_t from, uint6
              log_frame_fn *frame, void *context, char *why, size_t why_bytes);
 void log_close(struct log *log); /* accepts NULL */
 
-uint64_t log_first_index(const struct log *log); /* the oldest that it still has, or 1 */
-uint64_t log_last_index(const struct log *log);  /* the newest that is durable; 0: empty; falls at
-                                                    the beginning of log_cut */
+uint64_t log_first_index(const struct log *log); /* the oldest that it still has; empty: the next
+                                                    one; rises at the beginning of log_trim */
+uint64_t log_last_index(const struct log *log);  /* the newest that is durable; empty: the one
+                                                    before the first; falls at the beginning of
+                                                    log_cut */
 uint64_t log_last_chain(const struct log *log);
 uint64_t log_bytes(const struct log *log); /* disk that all segments take */
 
@@ -132,6 +139,25 @@ int log_append(struct log *log, struct log_frame *f);
  */
 int log_cut(struct log *log, uint64_t index, uint64_t chain);
 
+/*
+ * Removes the oldest segments, each durably before the next: those of which no entry is above
+ * `index`. All up to `index` is durable elsewhere (in a checkpoint). The segment in use stays, and
+ * so do the prepared one and the end of the log. 0 at once where there is nothing to remove. At a
+ * crash on the way the log begins somewhere between, without a gap. The space of a segment that a
+ * reader stands in is free when that reader has left it.
+ *
+ * ERR_IO           final, as for log_append
+ * ERR_DISK_FULL, ERR_NO_MEMORY, ERR_SYSTEM: the segment that could not be removed is the log's
+ *                  first as before, and what was removed before it stays so; to be tried again
+ */
+int log_trim(struct log *log, uint64_t index);
+
+/* Removes all segments of a log that is not open, durably, the newest first; the folder stays. 0
+ * where it is not there. After a failure or a crash on the way a part of the log is left, which is
+ * to be removed by another call: it may end with what the whole log did not have.
+ * ERR_IO, ERR_DISK_FULL, ERR_NO_MEMORY, ERR_SYSTEM. */
+int log_remove_all(const struct disk *disk, const char *folder);
+
 /* Makes the next segment ready (created, zero-written, synced, renamed in) if it is not; slow.
  * ERR_IO is final, as above; another failure, such as ERR_DISK_FULL, leaves nothing behind. Returns
  * 0 at once where there is nothing to do. */
@@ -153,9 +179,11 @@ void log_reader_destroy(struct log_reader *r);                 /* accepts NULL *
  * before `index`, which are to be skipped. None is given that log_last_index did not call durable.
  * `last`: the last entry given. A failure behind the first frame ends what is given before it, and
  * comes with the next call. Beside log_cut it gives what is there after the cut, also where the cut
- * begins on the way; a cut that begins later can take back what was given.
+ * begins on the way; a cut that begins later can take back what was given. Beside log_trim a read
+ * that has begun may still give what is being removed.
  *
- * ERR_NOT_FOUND  index is above the last durable entry, or below the first; costs no input
+ * ERR_NOT_FOUND  index is above the last durable entry, or below the first; costs no input, but
+ *                where the segment is removed on the way
  * ERR_CORRUPT    a frame or a segment that should be there is damaged or missing
  * ERR_NO_MEMORY  also at the buffer's ceiling; to->failed is set
  * ERR_IO, ERR_SYSTEM; with each of these nothing was appended

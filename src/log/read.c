@@ -55,6 +55,12 @@ static uint64_t cuts_now(const struct log *log)
     return cuts;
 }
 
+/* Whether this entry was trimmed. */
+static bool is_gone(const struct log *log, uint64_t index)
+{
+    return index < log_first_index(log);
+}
+
 static int look(const struct log *log, uint64_t index, struct view *v)
 {
     log_lock(log);
@@ -159,8 +165,11 @@ int log_read(struct log_reader *r, uint64_t index, size_t bytes_max, struct buf 
             to->bytes = before;
             continue;
         }
+        bool gone = code != 0 && is_gone(r->log, index);
+        if (gone && code == ERR_CORRUPT)
+            code = ERR_NOT_FOUND;
         /* Whoever waits at the end asks again and again: there the place is kept. */
-        if (code != 0 && code != ERR_NOT_FOUND)
+        if (code != 0 && (gone || code != ERR_NOT_FOUND))
             walk_close(&r->walk);
         if (code == 0 || (*last != 0 && !to->failed))
             return 0;

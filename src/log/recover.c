@@ -227,6 +227,11 @@ static int run(struct work *w)
     if (code == 0 && w->used != 0)
         code = follow_all(w);
     uint64_t needed = r->committed < r->from - 1 ? r->from - 1 : r->committed;
+    if (code == 0 && r->first_index > r->from && w->used == 0)
+        return refuse(w,
+                      "%s has no entries and is to begin with index %" PRIu64 ", but index %" PRIu64
+                      " is needed: " ADVICE,
+                      r->folder, r->first_index, r->from);
     if (code != 0 || r->next_index - 1 >= needed)
         return code;
     if (w->used == 0)
@@ -242,7 +247,8 @@ static int run(struct work *w)
 int recovery_run(struct recovery *r)
 {
     struct work w = {.r = r};
-    r->first_index = r->next_index = 1;
+    r->first_index = r->next_index = r->empty_index;
+    r->chain = r->empty_chain;
     snprintf(r->why, r->why_bytes, "%s", "");
     int code = run(&w);
     if (code != 0 && code != ERR_CORRUPT && code != ERR_NEWER && w.stopped == 0)

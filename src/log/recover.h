@@ -15,6 +15,7 @@ struct recovery {
     const struct disk *disk;
     const char *folder;
     uint64_t from, committed;
+    uint64_t empty_index, empty_chain; /* where a log without a segment in use begins */
     log_frame_fn *frame;
     void *context;
     char *why;

@@ -27,6 +27,7 @@ enum {
 };
 static const char magic[AT_VERSION] = "notedlog";
 static const char ending[] = ".log";
+static const char draft_ending[] = ".new"; /* behind it */
 
 char *segment_path(const char *folder, uint64_t number)
 {
@@ -46,11 +47,17 @@ int segment_open(const struct disk *disk, const char *folder, uint64_t number, u
     return code;
 }
 
-int segment_remove(const struct disk *disk, const char *folder, uint64_t number)
+int segment_unlink(const struct disk *disk, const char *folder, uint64_t number)
 {
     char *path = segment_path(folder, number);
     int code = path == NULL ? ERR_NO_MEMORY : disk->remove(disk->context, path);
     free(path);
+    return code;
+}
+
+int segment_remove(const struct disk *disk, const char *folder, uint64_t number)
+{
+    int code = segment_unlink(disk, folder, number);
     return code == 0 ? disk->sync_folder(disk->context, folder) : code;
 }
 
@@ -60,6 +67,13 @@ bool segment_named(const char *name, uint64_t *number)
         return false;
     *number = strtoull(name, NULL, 16);
     return true;
+}
+
+bool segment_draft_named(const char *name)
+{
+    return strspn(name, "0123456789abcdef") == NAME_DIGITS &&
+           strncmp(name + NAME_DIGITS, ending, sizeof ending - 1) == 0 &&
+           strcmp(name + NAME_DIGITS + sizeof ending - 1, draft_ending) == 0;
 }
 
 static uint32_t checksum(const char *block)
@@ -142,7 +156,6 @@ static int make_draft(const struct disk *disk, const char *draft, uint64_t bytes
 int segment_make(const struct disk *disk, const char *folder, uint64_t number, uint64_t bytes,
                  struct disk_file **file)
 {
-    static const char draft_ending[] = ".new";
     char *path = segment_path(folder, number);
     size_t path_bytes = path == NULL ? 0 : strlen(path);
     char *draft = malloc(path_bytes + sizeof draft_ending);

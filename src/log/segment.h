@@ -17,7 +17,7 @@
 #include "base/disk.h"
 
 struct segment {
-    uint64_t number; /* in the file's name: 1, 2, 3 … without a gap */
+    uint64_t number; /* in the file's name: without a gap, from 1 on until the log is trimmed */
     uint64_t bytes;  /* of the file */
     uint64_t serial; /* of this life of it, in each of its frames */
     uint64_t first_index;
@@ -31,11 +31,17 @@ char *segment_path(const char *folder, uint64_t number);
 int segment_open(const struct disk *disk, const char *folder, uint64_t number, unsigned flags,
                  struct disk_file **file);
 
-/* Removes its file, durably. */
+/* Removes its file; durable after sync_folder. */
+int segment_unlink(const struct disk *disk, const char *folder, uint64_t number);
+
+/* The same, durably. */
 int segment_remove(const struct disk *disk, const char *folder, uint64_t number);
 
 /* Whether a file name is that of a segment. */
 bool segment_named(const char *name, uint64_t *number);
+
+/* Whether it is that of a segment whose making was cut short: none of the log's. */
+bool segment_draft_named(const char *name);
 
 void segment_seal(char *block, const struct segment *s);
 
