@@ -4,26 +4,57 @@
 #include <stdlib.h>
 
 #include "base/err.h"
+#include "store/slot.h"
 #include "store/store.h"
 
 struct reader {
     const struct visible *visible;
+    struct store_slot *slot; /* NULL: the store is always the same */
+    struct store *store;     /* held, if there is a slot; NULL: none for now, nor a txn */
     struct store_txn *txn;
     bool live;
-    uint64_t seen; /* `applied` that was visible before the snapshot was taken */
-    /* The collection used last: a number never changes and never goes away. */
+    uint64_t seen; /* `applied` that was visible before the snapshot was taken; only while live */
+    /* The collection used last: a number never changes and never goes away, in one store. */
     char name[COLLECTION_NAME_BYTES_MAX];
     size_t name_bytes;
     uint32_t number;
 };
 
-int reader_create(struct reader **out, struct store *s, const struct visible *visible)
+/* --- Its store --- */
+
+/* What is held is never closed, so a new store cannot have its address. */
+static bool swapped(const struct reader *r)
 {
-    struct reader *r = calloc(1, sizeof *r);
+    return r->slot != NULL && store_slot_now(r->slot) != r->store;
+}
+
+static void leave(struct reader *r)
+{
+    store_reader_destroy(r->txn);
+    if (r->slot != NULL && r->store != NULL)
+        store_slot_release(r->slot, r->store);
+    r->store = NULL;
+    r->txn = NULL;
+    r->live = false;
+    r->name_bytes = 0;
+}
+
+static int enter(struct reader *r)
+{
+    r->store = store_slot_hold(r->slot);
+    int rc = store_reader_create(r->store, &r->txn);
+    if (rc != 0)
+        leave(r);
+    return rc;
+}
+
+static int create(struct reader **out, struct reader with)
+{
+    struct reader *r = malloc(sizeof *r);
     if (r == NULL)
         return ERR_NO_MEMORY;
-    r->visible = visible;
-    int rc = store_reader_create(s, &r->txn);
+    *r = with;
+    int rc = r->slot != NULL ? enter(r) : store_reader_create(r->store, &r->txn);
     if (rc != 0) {
         free(r);
         return rc;
@@ -32,21 +63,43 @@ int reader_create(struct reader **out, struct store *s, const struct visible *vi
     return 0;
 }
 
+int reader_create_in(struct reader **r, struct store_slot *slot, const struct visible *visible)
+{
+    return create(r, (struct reader){.slot = slot, .visible = visible});
+}
+
+int reader_create(struct reader **r, struct store *s, const struct visible *visible)
+{
+    return create(r, (struct reader){.store = s, .visible = visible});
+}
+
 void reader_destroy(struct reader *r)
 {
     if (r == NULL)
         return;
-    store_reader_destroy(r->txn);
+    leave(r);
     free(r);
 }
 
+/* --- Its snapshot --- */
+
+/* `applied` is looked at before the slot: who sees a position of the new store sees that store. */
 int reader_fresh(struct reader *r)
 {
     uint64_t applied = atomic_load_explicit(&r->visible->applied, memory_order_acquire);
-    if (r->live && r->seen == applied)
+    bool move = swapped(r);
+    if (r->live && r->seen == applied && !move)
         return 0;
-    reader_rest(r);
-    int rc = store_reader_renew(r->txn);
+    if (r->live)
+        store_reader_reset(r->txn);
+    r->live = false;
+    int rc = 0;
+    if (move) {
+        leave(r);
+        rc = enter(r);
+    }
+    if (rc == 0)
+        rc = store_reader_renew(r->txn);
     r->live = rc == 0;
     r->seen = applied;
     return rc;
@@ -57,6 +110,8 @@ void reader_rest(struct reader *r)
     if (r->live)
         store_reader_reset(r->txn);
     r->live = false;
+    if (r->store != NULL && swapped(r))
+        leave(r);
 }
 
 struct reader_position reader_position(struct reader *r)

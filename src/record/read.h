@@ -13,6 +13,7 @@
 #include "base/span.h"
 
 struct store;
+struct store_slot;
 struct reader;
 
 /* How far local storage is; written by the order thread after each commit, before the writes are
@@ -22,14 +23,24 @@ struct visible {
     _Atomic uint64_t applied, seq;
 };
 
-int reader_create(struct reader **r, struct store *s,
-                  const struct visible *visible); /* ERR_BUSY, ERR_NO_MEMORY */
-void reader_destroy(struct reader *r);            /* accepts NULL */
+/*
+ * Of the store in a slot: the reader moves over when that is swapped. Whoever swaps does it before
+ * `applied` is raised to what the new store has; the snapshot itself says where it is. Collections
+ * have the same numbers in every copy of one history, so lists under way go on.
+ */
+int reader_create_in(struct reader **r, struct store_slot *slot,
+                     const struct visible *visible); /* ERR_BUSY, ERR_NO_MEMORY */
+/* Of one store for ever, which is closed after the reader. */
+int reader_create(struct reader **r, struct store *s, const struct visible *visible);
+void reader_destroy(struct reader *r); /* accepts NULL */
 
-/* Makes sure that the snapshot is of now; before each request. 0, or the store's error. What was
- * read before is dead. */
+/* Makes sure that the snapshot is of now; before each request. 0, or the store's error, after which
+ * nothing may be read. What was read before is dead. */
 int reader_fresh(struct reader *r);
-/* Lets the snapshot go: before the thread sleeps, and after long work. */
+/* Lets the snapshot go: before the thread sleeps, and after long work. And the store, where it was
+ * swapped: to be called now and then by every thread, since the old store stays open until all
+ * have.
+ */
 void reader_rest(struct reader *r);
 
 /* Position of the snapshot; only between reader_fresh and reader_rest. */

@@ -38,6 +38,9 @@ struct kv_ops {
     void (*close)(struct kv *kv);
     int (*sync)(struct kv *kv);
     uint64_t (*bytes)(const struct kv *kv);
+    /* Writes all tables as of one moment to a descriptor, in the form that open reads. From one
+     * thread at a time, not the writer's. ERR_NOT_IMPLEMENTED where open reads nothing. */
+    int (*copy)(struct kv *kv, int fd);
 
     int (*reader_create)(struct kv *kv, struct kv_txn **t); /* begins reset */
     void (*reader_destroy)(struct kv_txn *t);

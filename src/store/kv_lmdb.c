@@ -22,6 +22,10 @@
  */
 enum { ENV_FLAGS = MDB_NOSUBDIR | MDB_NOSYNC | MDB_NOTLS | MDB_NORDAHEAD };
 
+/* NOLOCK: there is no writer whose pages a snapshot must keep. With readahead: who opens a store
+ * like this walks through all of it. */
+enum { READ_ONLY_FLAGS = MDB_NOSUBDIR | MDB_RDONLY | MDB_NOLOCK | MDB_NOTLS };
+
 /*
  * Allocated file kept beyond the last page used: more than a transaction of one log entry takes.
  * So the disk is asked for space between transactions and not by the commit's many writes; and the
@@ -50,6 +54,7 @@ struct kv_txn {
 
 struct kv {
     MDB_env *env;
+    bool read_only;
     MDB_dbi tables[KV_TABLES];
     uint64_t file_bytes; /* the file's length, as last seen or made by the writer */
     struct kv_txn writer;
@@ -129,7 +134,7 @@ static int tables_open(struct kv *kv, const char *path, char *why, size_t why_by
 {
     MDB_stat stat;
     mdb_env_stat(kv->env, &stat);
-    const bool empty = stat.ms_entries == 0;
+    const bool empty = stat.ms_entries == 0 && !kv->read_only;
 
     MDB_txn *txn;
     int rc = mdb_txn_begin(kv->env, NULL, empty ? 0 : MDB_RDONLY, &txn);
@@ -156,6 +161,9 @@ static int tables_open(struct kv *kv, const char *path, char *why, size_t why_by
 /*
  * Allocates LMDB's lock file, which it only sets the length of and then writes through a map: on a
  * full disk that would be SIGBUS. Its head and each reader take no more than READER_BYTES.
+ *
+ * Always a new file: one that lies there may be the lock file of another open store whose data file
+ * was renamed since, and LMDB would take that one's table of readers for this one's.
  */
 static int lock_file_make(const struct store_options *o)
 {
@@ -166,12 +174,16 @@ static int lock_file_make(const struct store_options *o)
         return ENOMEM;
     }
     snprintf(path, path_bytes, "%s-lock", o->path);
-    const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int rc = unlink(path) == 0 || errno == ENOENT ? 0 : errno;
+    const int fd = rc == 0 ? open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
+    if (rc == 0 && fd < 0) {
+        rc = errno;
+    }
     free(path);
     if (fd < 0) {
-        return errno;
+        return rc;
     }
-    int rc = posix_fallocate(fd, 0, (off_t)(o->readers_max + HEAD_READERS) * READER_BYTES);
+    rc = posix_fallocate(fd, 0, (off_t)(o->readers_max + HEAD_READERS) * READER_BYTES);
     close(fd);
     return rc;
 }
@@ -189,11 +201,12 @@ static int open_env(struct kv *kv, const struct store_options *o, char *why, siz
     if (rc == 0) {
         rc = mdb_env_set_maxdbs(kv->env, KV_TABLES);
     }
-    if (rc == 0) {
+    if (rc == 0 && !o->read_only) {
         rc = lock_file_make(o);
     }
     if (rc == 0) {
-        rc = mdb_env_open(kv->env, o->path, ENV_FLAGS, 0600);
+        const unsigned flags = o->read_only ? READ_ONLY_FLAGS : ENV_FLAGS;
+        rc = mdb_env_open(kv->env, o->path, flags, 0600);
     }
     if (rc != 0) {
         snprintf(why, why_bytes, "%s: %s", o->path, mdb_strerror(rc));
@@ -215,6 +228,7 @@ static int open_file(struct kv **to, const struct store_options *o, char *why, s
         return ERR_NO_MEMORY;
     }
     kv->writer.kv = kv;
+    kv->read_only = o->read_only;
     int rc = open_env(kv, o, why, why_bytes);
     if (rc == 0) {
         rc = length_check(kv, o->path, why, why_bytes);
@@ -233,6 +247,12 @@ static int open_file(struct kv **to, const struct store_options *o, char *why, s
 static int sync_file(struct kv *kv)
 {
     return mdb_env_sync(kv->env, 1) == 0 ? 0 : ERR_IO;
+}
+
+/* COMPACT: without it the copy would be made under the writer's lock. */
+static int copy_file(struct kv *kv, int fd)
+{
+    return error_of(mdb_env_copyfd2(kv->env, fd, MDB_CP_COMPACT));
 }
 
 /* --- Room --- */
@@ -476,6 +496,7 @@ const struct kv_ops kv_lmdb = {
     .close = close_file,
     .sync = sync_file,
     .bytes = used_bytes,
+    .copy = copy_file,
     .reader_create = reader_create,
     .reader_destroy = reader_destroy,
     .reader_renew = reader_renew,

@@ -275,6 +275,13 @@ static uint64_t no_bytes(const struct kv *kv)
     return 0;
 }
 
+static int copy_nothing(struct kv *kv, int fd)
+{
+    (void)kv;
+    (void)fd;
+    return ERR_NOT_IMPLEMENTED;
+}
+
 /* --- Transactions --- */
 
 static int reader_create(struct kv *kv, struct kv_txn **to)
@@ -405,6 +412,7 @@ const struct kv_ops kv_mem = {
     .close = close_all,
     .sync = sync_nothing,
     .bytes = no_bytes,
+    .copy = copy_nothing,
     .reader_create = reader_create,
     .reader_destroy = reader_destroy,
     .reader_renew = reader_renew,

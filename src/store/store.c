@@ -2,7 +2,6 @@
 #include "store/store.h"
 
 #include <assert.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -13,14 +12,6 @@
 enum { FORMAT_VERSION = 1, STATE_BYTES = 80 };
 
 static const struct span state_key = {"state", 5};
-
-struct store {
-    const struct kv_ops *ops;
-    struct kv *kv;
-    struct store_txn writer;
-    unsigned readers_max;
-    atomic_uint readers;
-};
 
 /* --- The state row --- */
 
@@ -105,6 +96,9 @@ static int state_open(struct store *s)
     if (rc != ERR_NOT_FOUND) {
         return rc;
     }
+    if (s->read_only) {
+        return ERR_CORRUPT;
+    }
     struct store_txn *txn = &s->writer;
     rc = s->ops->write_begin(s->kv, &txn->kv);
     if (rc != 0) {
@@ -127,6 +121,7 @@ int store_open(struct store **to, const struct store_options *o, char *why, size
     }
     s->ops = o->path ? &kv_lmdb : &kv_mem;
     s->readers_max = o->readers_max;
+    s->read_only = o->read_only;
     s->writer.store = s;
     s->writer.ops = s->ops;
     int rc = s->ops->open(&s->kv, o, why, why_bytes);
@@ -226,7 +221,7 @@ void store_reader_reset(struct store_txn *reader)
 int store_write_begin(struct store *s, struct store_txn **to)
 {
     struct store_txn *txn = &s->writer;
-    assert(!txn->live);
+    assert(!txn->live && !s->read_only);
     int rc = s->ops->write_begin(s->kv, &txn->kv);
     if (rc != 0) {
         return rc;

@@ -21,10 +21,11 @@
 struct store;
 
 struct store_options {
-    const char
-        *path; /* LMDB: the file (its lock file stands beside it as PATH-lock); NULL: in memory */
+    const char *path;     /* LMDB: the file; NULL: in memory */
     size_t map_bytes;     /* LMDB: address space reserved; STORE_MAP_BYTES */
     unsigned readers_max; /* read transactions at once */
+    bool read_only;       /* LMDB: nothing is made or written, no lock file either; no write
+                             transactions. Who else has the file open must not write. */
 };
 
 /*
@@ -38,6 +39,11 @@ struct store_options {
  * ERR_DISK_FULL, ERR_NO_MEMORY, ERR_IO, ERR_SYSTEM (no such folder, no permission).
  *
  * The process must ignore SIGXFSZ: a limit on file sizes then is ERR_DISK_FULL in the end.
+ *
+ * LMDB keeps a lock file beside the file, as PATH-lock. It is made anew at each opening, so nobody
+ * else may have the store open; and it belongs to what was opened, not to the name: while a store
+ * is open, its file may be renamed, and another one opened at any name. A lock file of a store that
+ * is closed can be removed.
  */
 int store_open(struct store **s, const struct store_options *o, char *why, size_t why_bytes);
 void store_close(struct store *s); /* all transactions are over; accepts NULL; does not sync */
@@ -158,7 +164,13 @@ int store_set_get(struct store_txn *txn, struct span *set); /* ERR_NOT_FOUND; sp
 
 /* --- Checking --- */
 
-/* Recomputes digest and number of records from the pages, slowly. */
+/*
+ * Recomputes digest and number of records from the pages, slowly: for each million small records a
+ * quarter of a second from memory. It cannot be done in pieces over several snapshots, since the
+ * sum of what was walked changes with writes behind the walk; and while the one snapshot is held,
+ * pages that writes free are not used again, so the file grows by what is written meanwhile. How
+ * often, and for how large a store, is the caller's to decide.
+ */
 int store_digest_recompute(struct store_txn *txn, uint64_t *digest, uint64_t *records);
 
 #endif

@@ -1,8 +1,9 @@
-/* What the files of the typed layer share: the transaction and its collection at hand. Nobody
- * outside this folder includes it. */
+/* What the files of the typed layer share: the store, the transaction and its collection at hand.
+ * Nobody outside this folder includes it. */
 #ifndef STORE_TXN_H
 #define STORE_TXN_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -23,6 +24,19 @@ struct store_txn {
     bool dirty;
     size_t name_bytes; /* 0: none */
     char name[COLLECTION_NAME_BYTES_MAX];
+};
+
+struct store {
+    const struct kv_ops *ops;
+    struct kv *kv;
+    struct store_txn writer;
+    bool read_only;
+    unsigned readers_max;
+    atomic_uint readers;
+
+    /* In a slot, under its lock: */
+    unsigned holders;
+    bool retired; /* another one took its place */
 };
 
 /* Makes txn->collection the one of that name. ERR_NOT_FOUND */

@@ -222,7 +222,7 @@ static void a_file_with_other_tables_is_refused(void **state)
 static void state_row_write(struct place *p, struct span row)
 {
     place_close(p);
-    const struct store_options o = {p->path, GIB, 2};
+    const struct store_options o = {.path = p->path, .map_bytes = GIB, .readers_max = 2};
     struct kv *kv;
     struct kv_txn *t;
     assert_int_equal(kv_lmdb.open(&kv, &o, p->why, sizeof p->why), 0);
@@ -357,7 +357,7 @@ static void a_full_map_is_a_full_disk(void **state)
 {
     struct place *p = *state;
     place_close(p);
-    const struct store_options small = {p->path, 2 * MIB, 2};
+    const struct store_options small = {.path = p->path, .map_bytes = 2 * MIB, .readers_max = 2};
     assert_int_equal(store_open(&p->s, &small, p->why, sizeof p->why), 0);
     fill(p->s, 100);
     struct store_txn *w = begin(p->s);
