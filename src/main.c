@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/settings.h"
 #include "cli/demo.h"
+#include "cli/operator.h"
 #include "front/front.h"
 #include "net/listen.h"
 #include "node/node.h"
@@ -31,6 +32,7 @@ enum {
     FILES_BESIDE_CONNECTIONS = 256, /* log, storage, sockets of our own */
     MESSAGE_SLOTS = 4096,
     READS_LOGGED_PER_SECOND = 10000,
+    READY_LOOK_MS = 5,
 };
 
 static void say(const char *sentence)
@@ -102,7 +104,7 @@ static int bind_port(struct server *s, char *why)
     const struct net_port port = {
         .address = set->listen,
         .port = (uint16_t)set->local_port,
-        .tcp = (set->serve & (SERVE_HTTP | SERVE_TCP)) != 0,
+        .tcp = true, /* peers come over it, whatever clients may speak */
         .udp = (set->serve & SERVE_UDP) != 0,
         .loops = set->threads,
     };
@@ -120,7 +122,7 @@ static int open_front(struct server *s, unsigned i)
 {
     int rc = reader_create(&s->readers[i], node_store(s->node), &s->visible);
     if (rc == 0)
-        rc = write_port_init(&s->ports[i], node_bell(s->node));
+        rc = write_port_init(&s->ports[i], node_wake, s->node);
     if (rc != 0)
         return rc;
     const struct front_options o = {
@@ -135,6 +137,9 @@ static int open_front(struct server *s, unsigned i)
         .seed = random_seed(),
         .tcp_fd = s->tcp_fds[i],
         .udp_fd = s->udp_fds[i],
+        .peer = node_take_peer,
+        .drop = node_drop,
+        .node = s->node,
     };
     rc = front_create(&s->fronts[i], &o);
     s->fronts_count += rc == 0;
@@ -145,28 +150,32 @@ static int open_server(struct server *s, char *why)
 {
     const struct message_log_options messages = {
         .app_name = s->settings.app_name,
-        .rings = s->settings.threads,
+        .rings = s->settings.threads + 1, /* the order thread's is the last */
         .slots = MESSAGE_SLOTS,
         .reads_per_second_max = READS_LOGGED_PER_SECOND,
         .clock = &s->clock,
     };
+    snprintf(why, WHY_BYTES, "cannot start: out of memory, threads or file descriptors");
+    int rc = message_log_create(&s->messages, &messages);
+    if (rc != 0)
+        return rc;
     const struct node_options node = {
         .settings = &s->settings,
         .clock = &s->clock,
         .disk = &s->disk,
         .status = &s->status,
         .visible = &s->visible,
+        .ring = message_log_ring(s->messages, s->settings.threads),
         .seed = random_seed(),
         .say = say,
         .fatal = fatal,
     };
-    int rc = bind_port(s, why);
+    rc = bind_port(s, why);
     if (rc == 0)
         rc = node_open(&s->node, &node, why, WHY_BYTES);
     if (rc != 0)
         return rc;
     snprintf(why, WHY_BYTES, "cannot start: out of memory, threads or file descriptors");
-    rc = message_log_create(&s->messages, &messages);
     for (unsigned i = 0; rc == 0 && i < s->settings.threads; i++)
         rc = open_front(s, i);
     if (rc == 0 && s->settings.messages == MESSAGES_STDOUT)
@@ -183,6 +192,24 @@ static void *run_front(void *front)
     return NULL;
 }
 
+/* Waits until the node says that the ready line is true; false: the server is to stop. */
+static bool wait_started(struct server *s, const sigset_t *signals)
+{
+    const struct timespec pause = {.tv_nsec = READY_LOOK_MS * 1000 * 1000};
+    while (!atomic_load_explicit(&s->status.started, memory_order_acquire))
+        if (sigtimedwait(signals, NULL, &pause) > 0)
+            return false;
+    return true;
+}
+
+static void say_ready(const struct server *s)
+{
+    const char *primary = s->settings.primary;
+    printf("noted: %s ready on %s (%s%s)\n", s->settings.app_name, s->status.address,
+           primary == NULL ? "primary" : "backup of ", primary == NULL ? "" : primary);
+    fflush(stdout);
+}
+
 /* Serves until SIGTERM or SIGINT. */
 static void serve(struct server *s, const sigset_t *signals)
 {
@@ -190,10 +217,10 @@ static void serve(struct server *s, const sigset_t *signals)
     for (unsigned i = 0; i < s->fronts_count; i++)
         if (pthread_create(&s->threads[i], NULL, run_front, s->fronts[i]) != 0)
             fatal("cannot start a thread");
-    atomic_store(&s->status.ready, true);
-    printf("noted: %s ready on %s (primary)\n", s->settings.app_name, s->status.address);
-    fflush(stdout);
-    while (sigwait(signals, &signal) != 0) {
+    if (wait_started(s, signals)) {
+        say_ready(s);
+        while (sigwait(signals, &signal) != 0) {
+        }
     }
     for (unsigned i = 0; i < s->fronts_count; i++)
         front_drain(s->fronts[i]);
@@ -251,6 +278,10 @@ static int serve_main(int argc, char **argv, char **environment)
     s->clock = clock_real();
     s->disk = disk_real();
     s->status.app_name = s->settings.app_name;
+    s->status.backup = s->settings.primary != NULL;
+    s->status.ack_primary = s->settings.ack == ACK_PRIMARY;
+    pthread_mutex_init(&s->status.lock, NULL);
+    atomic_store(&s->status.refusal, ERR_NOT_READY);
     s->status.started_us = clock_mono_us(&s->clock);
     fit_connections(&s->settings);
     warn_of_address(&s->settings);
@@ -267,10 +298,12 @@ static int serve_main(int argc, char **argv, char **environment)
 
 static int usage(FILE *to)
 {
-    fputs("usage: noted serve [--local-port N] [--data FOLDER] …   one server; noted serve --help "
-          "lists its settings\n"
-          "       noted demo [--once] [--local-port N]             starts a server and shows what "
-          "it does\n"
+    fputs("usage: noted serve [--app-name NAME] [--local-port N] [--primary HOST:PORT] …\n"
+          "           one server; noted serve --help lists its settings\n"
+          "       noted demo [--once] [--servers N] [--local-port P]\n"
+          "           starts servers and shows what happens between them\n"
+          "       noted drop NAME [--server HOST:PORT] [--via http|tcp|udp]\n"
+          "           tells the primary to go on without this backup\n"
           "       noted version\n",
           to);
     return to == stdout ? EXIT_OK : EXIT_USAGE;
@@ -283,6 +316,8 @@ int main(int argc, char **argv, char **environment)
         return serve_main(argc - 2, argv + 2, environment);
     if (strcmp(command, "demo") == 0)
         return demo_main(argc - 2, argv + 2);
+    if (strcmp(command, "drop") == 0)
+        return operator_drop(argc - 2, argv + 2);
     if (strcmp(command, "version") == 0 && argc == 2) {
         puts("noted " NOTED_VERSION);
         return EXIT_OK;

@@ -51,6 +51,8 @@ enum {
        JSON. */
     PEER_FIRST_BYTE = 0xd5,
 
+    RECORD_BYTES_HIGHEST = 3 * 1024 * 1024, /* that --record-bytes-max can be on any server */
+
     /* one entry */
     ENTRY_BYTES_MAX = 4 * 1024 * 1024, /* or one record */
     ENTRY_WRITES_MAX = 1024,

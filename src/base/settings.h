@@ -58,8 +58,8 @@
       "how much they may take, with the answers remembered for them")                              \
     X(CHOICE, messages, "messages", "NOTED_MESSAGES", "off", 0, 0, "off,stdout",                   \
       "where the message log is printed; it is on /_messages either way")                          \
-    X(BYTES, record_bytes_max, "record-bytes-max", "NOTED_RECORD_BYTES_MAX", "1MiB", KIB, 3 * MIB, \
-      "", "a longer record is refused with 413 too_large")                                         \
+    X(BYTES, record_bytes_max, "record-bytes-max", "NOTED_RECORD_BYTES_MAX", "1MiB", KIB,          \
+      RECORD_BYTES_HIGHEST, "", "a longer record is refused with 413 too_large")                   \
     X(BYTES, head_bytes_max, "head-bytes-max", "NOTED_HEAD_BYTES_MAX", "16KiB", KIB, 64 * KIB, "", \
       "a longer head of a request is refused with 431 head_too_large")                             \
     X(NUMBER, json_depth_max, "json-depth-max", "NOTED_JSON_DEPTH_MAX", "64", 1, 64, "",           \

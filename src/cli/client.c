@@ -1,7 +1,8 @@
 /* The blocking client: one connection or datagram, one request, one answer. */
 #include "cli/client.h"
 
-#include <arpa/inet.h>
+#include <netdb.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -10,7 +11,7 @@
 #include "base/err.h"
 #include "record/json.h"
 
-enum { ANSWER_BYTES_MAX = 4 * 1024 * 1024, TIME_LIMIT_S = 2, UDP_TRIES = 3, UDP_WAIT_MS = 500 };
+enum { ANSWER_BYTES_MAX = 4 * 1024 * 1024, TIME_LIMIT_S = 5, UDP_TRIES = 3, UDP_WAIT_MS = 500 };
 
 const char *client_protocol_word(enum client_protocol p)
 {
@@ -18,29 +19,19 @@ const char *client_protocol_word(enum client_protocol p)
     return words[p];
 }
 
-static int connect_to(const struct client_request *rq, int type)
-{
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(rq->port)};
-    struct timeval limit = {.tv_sec = TIME_LIMIT_S};
-    if (type == SOCK_DGRAM)
-        limit = (struct timeval){.tv_usec = UDP_WAIT_MS * 1000};
-    int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -1;
-    if (inet_pton(AF_INET, rq->address, &to.sin_addr) == 1 &&
-        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0 &&
-        connect(fd, (const struct sockaddr *)&to, sizeof to) == 0)
-        return fd;
-    close(fd);
-    return -1;
-}
+/* --- Requests --- */
 
 static void write_http(const struct client_request *rq, struct buf *out)
 {
-    buf_printf(out, "%s %s HTTP/1.1\r\nHost: %s:%u\r\nConnection: close\r\n", rq->method, rq->path,
-               rq->address, rq->port);
+    bool v6 = strchr(rq->host, ':') != NULL;
+    buf_printf(out,
+               v6 ? "%s %s HTTP/1.1\r\nHost: [%s]:%u\r\n" : "%s %s HTTP/1.1\r\nHost: %s:%u\r\n",
+               rq->method, rq->path, rq->host, rq->port);
+    buf_add_text(out, "Connection: close\r\n");
     if (rq->key != NULL)
         buf_printf(out, "Idempotency-Key: %s\r\n", rq->key);
+    if (rq->min_seq != 0)
+        buf_printf(out, "Noted-Min-Seq: %llu\r\n", (unsigned long long)rq->min_seq);
     if (rq->body != NULL)
         buf_printf(out, "Content-Type: application/json\r\nContent-Length: %zu\r\n",
                    strlen(rq->body));
@@ -52,7 +43,133 @@ static void write_json(const struct client_request *rq, struct buf *out)
     buf_printf(out, "{\"method\":\"%s\",\"pattern\":\"%s\"", rq->method, rq->path);
     if (rq->key != NULL)
         buf_printf(out, ",\"key\":\"%s\"", rq->key);
+    if (rq->min_seq != 0)
+        buf_printf(out, ",\"min_seq\":%llu", (unsigned long long)rq->min_seq);
     buf_printf(out, "}%s\n", rq->body != NULL ? rq->body : "");
+}
+
+/* --- Answers --- */
+
+/* Whether it is one JSON value and nothing else: the walks below trust it. */
+static bool is_json(struct span text, struct json_found *found)
+{
+    struct json *j;
+    if (json_create(&j, 0, 64) != 0)
+        return false;
+    long n = json_scan(j, text, true, found);
+    json_destroy(j);
+    return n > 0;
+}
+
+/* The server's own spelling of the field is known, so it is looked for as it stands. */
+static uint64_t field(struct span head, const char *name)
+{
+    const char *at = memmem(head.at, head.bytes, name, strlen(name));
+    return at == NULL ? 0 : strtoull(at + strlen(name), NULL, 10); /* the CR ends it */
+}
+
+/* HTTP/1.1 200 OK … empty line, body to the end: the connection is closed behind it. */
+static bool read_http(struct span in, struct client_answer *a)
+{
+    struct json_found found;
+    const char *end = memmem(in.at, in.bytes, "\r\n\r\n", 4);
+    if (in.bytes < 12 || memcmp(in.at, "HTTP/1.1 ", 9) != 0 || end == NULL)
+        return false;
+    struct span head = span(in.at, (size_t)(end - in.at) + 2);
+    struct span body = span(end + 4, in.bytes - head.bytes - 2);
+    a->status = atoi(in.at + 9);
+    a->seq = field(head, "\r\nNoted-Seq: ");
+    a->copies = (unsigned)field(head, "\r\nNoted-Copies: ");
+    if (!is_json(body, &found))
+        return false;
+    buf_add_span(&a->body, found.text);
+    return true;
+}
+
+/* {"status":…,"body":…}, or the error object, which has a status, too. */
+static bool read_json(struct span in, struct client_answer *a)
+{
+    struct json_found found;
+    struct json_member m;
+    if (!is_json(in, &found) || found.type != JSON_OBJECT)
+        return false;
+    struct span body = found.text;
+    for (struct json_walk walk = json_walk(found.text); json_next(&walk, &m);) {
+        if (span_is(m.name, "status"))
+            a->status = atoi(m.value.at);
+        else if (span_is(m.name, "seq"))
+            u64_parse(m.value, &a->seq);
+        else if (span_is(m.name, "copies"))
+            a->copies = (unsigned)atoi(m.value.at);
+        else if (span_is(m.name, "body"))
+            body = m.value;
+    }
+    buf_add_span(&a->body, body);
+    return true;
+}
+
+bool client_member(const struct client_answer *a, const char *name, struct span *value)
+{
+    struct json_member m;
+    struct span body = buf_span(&a->body);
+    if (body.bytes == 0 || json_type_of(body) != JSON_OBJECT)
+        return false;
+    for (struct json_walk walk = json_walk(body); json_next(&walk, &m);) {
+        if (!json_string_is(m.name, span_of(name)))
+            continue;
+        *value = m.value;
+        return true;
+    }
+    return false;
+}
+
+bool client_array_has(struct span array, const char *text)
+{
+    size_t i = 1; /* behind the bracket */
+    while (json_type_of(array) == JSON_ARRAY && i < array.bytes) {
+        struct span rest = span(array.at + i, array.bytes - i);
+        if (strchr(" \t\r\n,]", *rest.at) != NULL) {
+            i++;
+            continue;
+        }
+        size_t bytes = json_value_bytes(rest);
+        if (*rest.at == '"' && json_string_is(span(rest.at + 1, bytes - 2), span_of(text)))
+            return true;
+        i += bytes;
+    }
+    return false;
+}
+
+void client_text(struct span value, char *to, size_t bytes)
+{
+    struct buf text = {0};
+    if (value.bytes >= 2 && *value.at == '"') {
+        char *at = buf_room(&text, value.bytes);
+        if (at != NULL)
+            text.bytes = json_string_decode(span(value.at + 1, value.bytes - 2), at);
+    } else if (value.bytes != 0) {
+        buf_add_span(&text, value);
+    }
+    snprintf(to, bytes, "%.*s", SPAN_ARGS(buf_span(&text)));
+    buf_finish(&text);
+}
+
+/* --- The way there and back --- */
+
+static int connect_to(const struct addrinfo *to)
+{
+    struct timeval limit = {.tv_sec = TIME_LIMIT_S};
+    if (to->ai_socktype == SOCK_DGRAM)
+        limit = (struct timeval){.tv_usec = UDP_WAIT_MS * 1000};
+    int fd = socket(to->ai_family, to->ai_socktype | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0 &&
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) == 0 &&
+        connect(fd, to->ai_addr, to->ai_addrlen) == 0)
+        return fd;
+    close(fd);
+    return -1;
 }
 
 static bool send_all(int fd, struct span bytes)
@@ -80,58 +197,45 @@ static bool receive(int fd, bool line, struct buf *in)
     }
 }
 
-/* HTTP/1.1 200 OK … empty line, body to the end: the connection is closed behind it. */
-static bool read_http(struct span in, struct client_answer *a)
+/* Over UDP nothing says that a server is there, so the next address of a name is tried when one
+ * does not answer; over TCP only when there is no connection, lest a write happen twice. */
+static bool exchange(enum client_protocol p, const struct addrinfo *to, struct span out,
+                     struct buf *in)
 {
-    const char *body = memmem(in.at, in.bytes, "\r\n\r\n", 4);
-    if (in.bytes < 12 || memcmp(in.at, "HTTP/1.1 ", 9) != 0 || body == NULL)
-        return false;
-    a->status = atoi(in.at + 9);
-    body += 4;
-    buf_add(&a->body, body, (size_t)(in.at + in.bytes - body));
-    return true;
-}
-
-/* {"status":…,"body":…}, or the error object, which has a status, too. */
-static bool read_json(struct span in, struct client_answer *a)
-{
-    struct json *j;
-    struct json_found found;
-    struct json_member m;
-    if (json_create(&j, 0, 64) != 0)
-        return false;
-    long n = json_scan(j, in, true, &found);
-    json_destroy(j);
-    if (n <= 0 || found.type != JSON_OBJECT)
-        return false;
-    struct span body = found.text;
-    for (struct json_walk walk = json_walk(found.text); json_next(&walk, &m);) {
-        if (span_is(m.name, "status"))
-            a->status = atoi(m.value.at);
-        else if (span_is(m.name, "body"))
-            body = m.value;
+    bool good = false;
+    int fd = -1;
+    for (; to != NULL && !good && fd < 0; to = to->ai_next) {
+        fd = connect_to(to);
+        for (int tries = p == CLIENT_UDP ? UDP_TRIES : 1; fd >= 0 && !good && tries > 0; tries--)
+            good = send_all(fd, out) && receive(fd, p != CLIENT_HTTP, in);
+        if (fd >= 0)
+            close(fd);
+        if (p == CLIENT_UDP)
+            fd = -1;
     }
-    buf_add_span(&a->body, body);
-    return true;
+    return good;
 }
 
 int client_ask(enum client_protocol p, const struct client_request *rq, struct client_answer *a)
 {
+    const struct addrinfo hints = {.ai_family = AF_UNSPEC,
+                                   .ai_socktype = p == CLIENT_UDP ? SOCK_DGRAM : SOCK_STREAM};
     struct buf out = {0}, in = {.bytes_max = ANSWER_BYTES_MAX};
-    bool good = false;
+    struct addrinfo *to = NULL;
+    char port[8];
     *a = (struct client_answer){0};
-    int fd = connect_to(rq, p == CLIENT_UDP ? SOCK_DGRAM : SOCK_STREAM);
+    snprintf(port, sizeof port, "%u", rq->port);
     if (p == CLIENT_HTTP)
         write_http(rq, &out);
     else
         write_json(rq, &out);
-    for (int tries = p == CLIENT_UDP ? UDP_TRIES : 1; fd >= 0 && !good && tries > 0; tries--)
-        good = send_all(fd, buf_span(&out)) && receive(fd, p != CLIENT_HTTP, &in);
+    bool good = !out.failed && getaddrinfo(rq->host, port, &hints, &to) == 0 &&
+                exchange(p, to, buf_span(&out), &in);
     if (good)
         good = p == CLIENT_HTTP ? read_http(buf_span(&in), a) : read_json(buf_span(&in), a);
-    if (fd >= 0)
-        close(fd);
+    if (to != NULL)
+        freeaddrinfo(to);
     buf_finish(&out);
     buf_finish(&in);
-    return good ? 0 : ERR_IO;
+    return good && !a->body.failed ? 0 : ERR_IO;
 }

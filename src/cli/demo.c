@@ -1,264 +1,225 @@
-/* The demo: a server as a child process, a client of each protocol, and the server's messages as
- * they happen. */
+/* The demo's story: servers start, each protocol writes, every server is read, and it stays. */
 #include "cli/demo.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <ftw.h>
-#include <poll.h>
-#include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
-#include "base/buf.h"
-#include "base/clock.h"
-#include "cli/client.h"
+#include "cli/inside.h"
 
-enum { READY_MS = 10 * 1000, LINE_MS = 2000, LINE_BYTES_MAX = 4096 };
+enum { READY_MS = 20 * 1000, SERVERS_DEFAULT = 4 };
 
-struct demo {
-    bool once;
-    uint16_t port;
-    char folder[64];
-    int signals; /* a signalfd */
-    pid_t server;
-    int lines;         /* the server's stdout */
-    struct buf unread; /* of it */
-    unsigned mistakes;
-};
+/* --- What its parts share --- */
 
-/* Whether Ctrl-C was pressed, or the demo was asked to end. */
-static bool interrupted(const struct demo *d)
+void demo_differs(struct demo *d, const char *format, ...)
 {
-    struct pollfd p = {.fd = d->signals, .events = POLLIN};
-    return poll(&p, 1, 0) > 0;
-}
-
-/* --- The server --- */
-
-static void run_server(const struct demo *d, int out)
-{
-    char port[8], data[80];
-    snprintf(port, sizeof port, "%u", d->port);
-    snprintf(data, sizeof data, "%s/demo", d->folder);
-    prctl(PR_SET_PDEATHSIG, SIGTERM); /* it does not outlive the demo */
-    dup2(out, STDOUT_FILENO);
-    execl("/proc/self/exe", "noted", "serve", "--app-name", "demo", "--local-port", port, "--data",
-          data, "--messages", "stdout", (char *)NULL);
-    fprintf(stderr, "demo: cannot run the server: %s\n", strerror(errno));
-    _exit(1);
-}
-
-static bool start_server(struct demo *d)
-{
-    int ends[2];
-    const char *tmp = getenv("TMPDIR");
-    int n =
-        snprintf(d->folder, sizeof d->folder, "%s/noted-demo-XXXXXX", tmp != NULL ? tmp : "/tmp");
-    if (n >= (int)sizeof d->folder || mkdtemp(d->folder) == NULL || pipe2(ends, O_CLOEXEC) != 0) {
-        fprintf(stderr, "demo: cannot make a folder for the data: %s\n", strerror(errno));
-        d->folder[0] = '\0';
-        return false;
-    }
-    fflush(stdout);
-    d->server = fork();
-    if (d->server == 0)
-        run_server(d, ends[1]);
-    close(ends[1]);
-    d->lines = ends[0];
-    return d->server > 0;
-}
-
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *where)
-{
-    (void)st;
-    (void)kind;
-    (void)where;
-    return remove(path);
-}
-
-static bool stop_server(struct demo *d)
-{
-    int status = 0;
-    if (d->server > 0) {
-        close(d->lines); /* it must not wait for us to read */
-        kill(d->server, SIGTERM);
-        while (waitpid(d->server, &status, 0) < 0 && errno == EINTR) {
-        }
-    }
-    if (d->folder[0] != '\0')
-        nftw(d->folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-    buf_finish(&d->unread);
-    return status == 0;
-}
-
-/* Takes one line of the server's, waiting at most until `until_us`. False: none came. */
-static bool take_line(struct demo *d, uint64_t until_us, char *line)
-{
-    struct clock clock = clock_real();
-    for (;;) {
-        const char *end = d->unread.bytes == 0 ? NULL : memchr(d->unread.at, '\n', d->unread.bytes);
-        if (end != NULL) {
-            size_t bytes = (size_t)(end - d->unread.at);
-            snprintf(line, LINE_BYTES_MAX, "%.*s", (int)bytes, d->unread.at);
-            buf_consume(&d->unread, bytes + 1);
-            return true;
-        }
-        uint64_t now_us = clock_mono_us(&clock);
-        struct pollfd p[] = {{.fd = d->lines, .events = POLLIN},
-                             {.fd = d->signals, .events = POLLIN}};
-        if (now_us >= until_us || poll(p, 2, (int)((until_us - now_us) / 1000) + 1) <= 0 ||
-            p[1].revents != 0)
-            return false;
-        char *to = buf_room(&d->unread, LINE_BYTES_MAX);
-        ssize_t n = to == NULL ? -1 : read(d->lines, to, LINE_BYTES_MAX);
-        if (n <= 0)
-            return false; /* the server has ended */
-        d->unread.bytes += (size_t)n;
-    }
-}
-
-/* Prints the server's lines up to the one that has `word`. False: it did not come. */
-static bool show_lines(struct demo *d, const char *word, int limit_ms)
-{
-    struct clock clock = clock_real();
-    uint64_t until_us = clock_mono_us(&clock) + (uint64_t)limit_ms * 1000;
-    char line[LINE_BYTES_MAX];
-    while (take_line(d, until_us, line)) {
-        printf("    %s\n", line);
-        if (strstr(line, word) != NULL)
-            return true;
-    }
-    return false;
-}
-
-/* --- What it shows --- */
-
-static void mistake(struct demo *d, const char *what, const struct client_answer *a,
-                    const char *expected)
-{
+    char text[2048];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
     d->mistakes++;
-    printf("demo: %s differs: got %d %.*s, expected %s\n", what, a->status,
-           SPAN_ARGS(buf_span(&a->body)), expected);
+    show_say(&d->show, SHOW_BAD, "  NOT AS IT SHOULD BE: %s", text);
+    buf_printf(&d->differed, "demo: %s\n", text);
 }
 
-static struct client_request request(const struct demo *d, const char *method, const char *path)
+bool demo_interrupted(const struct demo *d)
 {
-    return (struct client_request){
-        .address = "127.0.0.1", .port = d->port, .method = method, .path = path};
+    return d->cluster.interrupts != 0 || ferror(stdout) != 0;
 }
 
-static void read_back(struct demo *d, enum client_protocol p, const char *path,
-                      const char *expected)
+static void say_ended(struct demo *d, unsigned server)
 {
-    struct client_answer a;
-    struct client_request rq = request(d, "GET", path);
-    int rc = client_ask(p, &rq, &a);
-    bool same = rc == 0 && a.status == 200 && span_is(buf_span(&a.body), expected);
-    printf("  %-4s GET %s: %s\n", client_protocol_word(p), path,
-           same ? "the same record" : "NOT the same record");
-    if (!same)
-        mistake(d, path, &a, expected);
-    show_lines(d, "] R2 ", LINE_MS);
-    buf_finish(&a.body);
+    const struct cluster_server *s = &d->cluster.servers[server];
+    bool killed = WIFSIGNALED(s->status);
+    show_name(&d->show, server, s->name);
+    show_say(&d->show, SHOW_BAD, "%s %d (%u of %u live)%s",
+             killed ? "ended by signal" : "ended with exit code",
+             killed ? WTERMSIG(s->status) : WEXITSTATUS(s->status), cluster_live(&d->cluster),
+             d->cluster.count, server == 0 ? "; reads go on, writes get no_primary" : "");
 }
 
-static void write_and_read(struct demo *d, enum client_protocol p, unsigned id)
+static void say_said(struct demo *d, unsigned server, const char *line)
 {
-    static const char *const titles[] = {"written over HTTP", "TCP로 쓴 메모",
-                                         "escrito por UDP: ¡hola!"};
-    struct client_answer a;
-    struct client_request rq = request(d, "POST", "/notes");
-    char body[128], expected[160], path[32], key[64];
-    snprintf(body, sizeof body, "{\"title\":\"%s\"}", titles[p]);
-    snprintf(expected, sizeof expected, "{\"id\":%u,\"title\":\"%s\"}", id, titles[p]);
-    snprintf(path, sizeof path, "/notes/%u", id);
-    snprintf(key, sizeof key, "demo-%ld-%u", (long)getpid(), id);
-    rq.body = body;
-    rq.key = key;
-    printf("\n%s POST /notes %s\n", client_protocol_word(p), body);
-    int rc = client_ask(p, &rq, &a);
-    show_lines(d, "] W5 ", LINE_MS);
-    if (rc != 0 || a.status != 201 || !span_is(buf_span(&a.body), expected))
-        mistake(d, "the answer", &a, expected);
-    else
-        printf("  acknowledged, on the disk: %s\n", expected);
-    buf_finish(&a.body);
-    for (enum client_protocol reader = CLIENT_HTTP; reader <= CLIENT_UDP; reader++)
-        read_back(d, reader, path, expected);
+    static const char prefix[] = "noted: ";
+    if (strncmp(line, prefix, sizeof prefix - 1) == 0)
+        line += sizeof prefix - 1;
+    show_name(&d->show, server, d->cluster.servers[server].name);
+    show_say(&d->show, SHOW_PLAIN, "says: %s", line);
 }
 
-static void stay(struct demo *d)
+bool demo_listen(struct demo *d, uint64_t until_us)
 {
-    char line[LINE_BYTES_MAX];
-    struct clock clock = clock_real();
-    printf("\nThe server stays up on port %u until Ctrl-C. In another terminal:\n"
-           "  curl --json '{\"title\":\"a\"}' http://127.0.0.1:%u/notes\n"
-           "  echo '{\"method\":\"GET\",\"pattern\":\"/notes/1\"}' | nc -N 127.0.0.1 %u\n"
-           "  echo '{\"method\":\"GET\",\"pattern\":\"/notes/1\"}' | nc -u -w 1 127.0.0.1 %u\n\n",
-           d->port, d->port, d->port, d->port);
+    struct cluster_event e;
+    if (demo_interrupted(d) || !cluster_next(&d->cluster, until_us, &e))
+        return false;
+    if (e.kind == CLUSTER_ENDED)
+        say_ended(d, e.server);
+    else if (e.kind == CLUSTER_LINE && strstr(e.line, " ready on ") != NULL && e.line[0] != '[')
+        d->ready[e.server] = true;
+    else if (e.kind == CLUSTER_SAID || !heard_add(&d->heard, e.server, cluster_now_us(), e.line))
+        say_said(d, e.server, e.line);
+    return true;
+}
+
+bool demo_speaks(const struct demo *d, unsigned server, enum client_protocol p)
+{
+    static const char *const words[] = {"http", "tcp", "udp"};
+    return strstr(d->cluster.servers[server].serve, words[p]) != NULL;
+}
+
+enum client_protocol demo_tongue(const struct demo *d, unsigned server, enum client_protocol p)
+{
+    for (int i = 0; !demo_speaks(d, server, p) && i < CLIENT_PROTOCOLS; i++)
+        p = (enum client_protocol)i;
+    return p;
+}
+
+unsigned demo_speaker(const struct demo *d, enum client_protocol p)
+{
+    unsigned server = (unsigned)p + 1; /* busan speaks HTTP, daegu TCP, jeju UDP */
+    return server < d->cluster.count ? server : 0;
+}
+
+int demo_ask(const struct demo *d, unsigned server, enum client_protocol p, const char *method,
+             const char *path, uint64_t min_seq, struct client_answer *a)
+{
+    const struct client_request rq = {
+        .host = "127.0.0.1",
+        .port = d->cluster.servers[server].port,
+        .method = method,
+        .path = path,
+        .min_seq = min_seq,
+    };
+    return client_ask(p, &rq, a);
+}
+
+/* --- Start --- */
+
+static bool wait_ready(struct demo *d, unsigned server)
+{
+    const struct cluster_server *s = &d->cluster.servers[server];
+    uint64_t until_us = cluster_now_us() + READY_MS * 1000UL;
+    while (!d->ready[server] && s->live && demo_listen(d, until_us)) {
+    }
     fflush(stdout);
-    while (!interrupted(d) && waitpid(d->server, NULL, WNOHANG) == 0)
-        while (take_line(d, clock_mono_us(&clock) + 200 * 1000, line)) {
-            printf("    %s\n", line);
-            fflush(stdout);
-        }
+    if (!d->ready[server] && !demo_interrupted(d))
+        fprintf(stderr, "demo: %s did not start on port %u%s\n", s->name, s->port,
+                s->live ? " in time" : "");
+    return d->ready[server];
 }
 
-static int usage(void)
+static void show_servers(struct demo *d)
 {
-    fputs("usage: noted demo [--once] [--local-port N]\n", stderr);
-    return 2;
+    static const char *const only[] = {"an API server", "a TCP server", "a UDP server"};
+    show_say(&d->show, SHOW_DIM, "\n  server  address         role     answers");
+    for (unsigned i = 0; i < d->cluster.count; i++) {
+        const struct cluster_server *s = &d->cluster.servers[i];
+        bool one_protocol = strchr(s->serve, ',') == NULL;
+        show_name(&d->show, i, s->name);
+        show(&d->show, SHOW_PLAIN, 16, "127.0.0.1:%u", s->port);
+        show(&d->show, SHOW_PLAIN, 9, "%s", i == 0 ? "primary" : "backup");
+        show(&d->show, SHOW_PLAIN, one_protocol || i == 0 ? 14 : 0, "%s", s->serve);
+        if (one_protocol || i == 0)
+            show(&d->show, SHOW_DIM, 0, "%s",
+                 i == 0 ? "puts all writes in one order" : only[i - 1]);
+        show_end(&d->show);
+    }
+    fflush(stdout);
+}
+
+static bool start(struct demo *d)
+{
+    struct cluster *c = &d->cluster;
+    if (!cluster_ports_free(c))
+        return false;
+    show_say(&d->show, SHOW_BOLD, "%u server%s on 127.0.0.1%s\n", c->count,
+             c->count == 1 ? "" : "s",
+             c->count == 1 ? "" : ", each with its own copy of every record");
+    for (unsigned i = 0; i < c->count; i++) {
+        if (!cluster_start(c, i)) {
+            fprintf(stderr, "demo: cannot start a process for %s\n", c->servers[i].name);
+            return false;
+        }
+        if (i == 0 && !wait_ready(d, 0)) /* the others have somebody to call then */
+            return false;
+    }
+    for (unsigned i = 1; i < c->count; i++)
+        if (!wait_ready(d, i))
+            return false;
+    if (!demo_wait_in_sync(d))
+        return false;
+    show_servers(d);
+    return true;
 }
 
 static int run(struct demo *d)
 {
-    printf("demo: one server on 127.0.0.1:%u, HTTP, JSON over TCP and JSON over UDP on that one "
-           "port\n",
-           d->port);
-    if (!start_server(d) || !show_lines(d, " ready on ", READY_MS)) {
-        fprintf(stderr, "demo: the server did not start; --local-port names another port\n");
-        return 1;
-    }
-    for (enum client_protocol p = CLIENT_HTTP; p <= CLIENT_UDP && !interrupted(d); p++)
-        write_and_read(d, p, (unsigned)p + 1);
-    if (d->mistakes == 0 && !d->once && !interrupted(d))
-        stay(d);
-    return d->mistakes == 0 ? 0 : 1;
+    if (!start(d))
+        return d->once || !demo_interrupted(d) ? 1 : 0;
+    for (int p = CLIENT_HTTP; p <= CLIENT_UDP && !demo_interrupted(d); p++)
+        demo_write(d, (enum client_protocol)p);
+    if (!demo_interrupted(d))
+        demo_state(d);
+    if (cluster_live(&d->cluster) != d->cluster.count && d->mistakes == 0)
+        demo_differs(d, "a server has ended");
+    bool left = d->once || demo_interrupted(d) || demo_stay(d);
+    return d->mistakes != 0 || !left || (d->once && demo_interrupted(d)) ? 1 : 0;
+}
+
+/* --- The command --- */
+
+static int usage(FILE *to)
+{
+    fprintf(
+        to,
+        "usage: noted demo [--once] [--servers N] [--local-port P]\n"
+        "  --once           ends after it has shown and compared everything: exit 0 or 1\n"
+        "  --servers N      1 to %d servers, %d without it\n"
+        "  --local-port P   the primary's port, 5000 without it; the others take the next ones\n",
+        CLUSTER_SERVERS_MAX, SERVERS_DEFAULT);
+    return to == stdout ? 0 : 2;
+}
+
+static bool number_flag(int argc, char **argv, int *i, const char *flag, uint64_t *value)
+{
+    if (strcmp(argv[*i], flag) != 0 || *i + 1 >= argc || !u64_parse(span_of(argv[*i + 1]), value))
+        return false;
+    ++*i;
+    return true;
 }
 
 int demo_main(int argc, char **argv)
 {
-    struct demo d = {.port = 5000};
-    sigset_t signals;
+    uint64_t servers = SERVERS_DEFAULT, port = 5000;
+    bool once = false;
     for (int i = 0; i < argc; i++) {
-        uint64_t port;
+        if (strcmp(argv[i], "--help") == 0)
+            return usage(stdout);
         if (strcmp(argv[i], "--once") == 0)
-            d.once = true;
-        else if (strcmp(argv[i], "--local-port") == 0 && i + 1 < argc &&
-                 u64_parse(span_of(argv[i + 1]), &port) && port > 0 && port < 65536) {
-            d.port = (uint16_t)port;
-            i++;
-        } else
-            return usage();
+            once = true;
+        else if (!number_flag(argc, argv, &i, "--servers", &servers) &&
+                 !number_flag(argc, argv, &i, "--local-port", &port))
+            return usage(stderr);
     }
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    sigprocmask(SIG_BLOCK, &signals, NULL);
-    d.signals = signalfd(-1, &signals, SFD_CLOEXEC);
-    int code = run(&d);
-    if (!stop_server(&d) && code == 0) {
-        fprintf(stderr, "demo: the server did not end well\n");
+    if (servers < 1 || servers > CLUSTER_SERVERS_MAX || port < 1 || port + servers - 1 > 65535)
+        return usage(stderr);
+    struct demo *d = calloc(1, sizeof *d);
+    if (d == NULL)
+        return 1;
+    d->once = once;
+    show_begin(&d->show);
+    int code = cluster_open(&d->cluster, (unsigned)servers, (uint16_t)port) ? run(d) : 1;
+    fflush(stdout);
+    if (!cluster_close(&d->cluster))
         code = 1;
-    }
-    if (d.once && code == 0 && !interrupted(&d))
-        printf("demo: ok\n");
+    fprintf(stderr, "%.*s", SPAN_ARGS(buf_span(&d->differed)));
+    if (once && code == 0)
+        puts("demo: ok");
+    heard_drop(&d->heard, d->heard.count);
+    buf_finish(&d->differed);
+    free(d);
     return code;
 }

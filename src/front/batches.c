@@ -4,6 +4,8 @@
 #include "base/err.h"
 #include "front/inside.h"
 
+enum { BATCHES_EAGER = 16 };
+
 struct write_batch *batch_open(struct front *f, size_t weight)
 {
     if (f->open != NULL &&
@@ -34,15 +36,24 @@ void batch_submit(struct front *f)
     b->flying_next = NULL;
     *f->flying_end = b;
     f->flying_end = &b->flying_next;
+    f->flying_count++;
     queue_put(&f->o.port->asked, b); /* has room for all there are */
-    bell_ring(f->o.port->order);
+    f->o.port->ring(f->o.port->order);
+}
+
+/* While the order thread has enough to go on with, the open batch goes on to be filled: batches are
+ * few, and a fuller one is cheaper. What comes back makes the next turn, or the tick does. */
+void batch_turn_end(struct front *f)
+{
+    if (f->flying_count < BATCHES_EAGER)
+        batch_submit(f);
 }
 
 static void answer_one(struct front *f, struct write_batch *b, struct write *w,
                        const struct answer *a)
 {
     struct client *c = w->client;
-    log_write_answered(f, b, w, a);
+    messages_write_answered(f, b, w, a);
     f->weight -= w->weight;
     if (c == NULL) {
         udp_write_answered(f, b, w, a);
@@ -69,6 +80,7 @@ void batches_answered(struct front *f)
     while ((b = queue_take(&f->o.port->answered)) != NULL) {
         assert(b == f->flying); /* the order thread gives them back in their order */
         f->flying = b->flying_next;
+        f->flying_count--;
         if (f->flying == NULL)
             f->flying_end = &f->flying;
         for (unsigned i = 0; i < b->count; i++) {

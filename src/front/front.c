@@ -187,7 +187,22 @@ static void accepted(void *context, struct net_conn *conn)
     c->conn = conn;
 }
 
-/* The contract's choice by the first byte: `{` or white space is JSON, anything else is HTTP. */
+/* Another server, no client: its connection leaves this loop. */
+static void give_up_peer(struct client *c)
+{
+    const struct front_options *o = &c->front->o;
+    struct buf unread = {0};
+    int fd = o->peer == NULL ? -1 : net_release(c->conn, &unread);
+    c->closing = true;
+    if (fd >= 0)
+        o->peer(o->node, fd, buf_span(&unread));
+    else
+        net_abort(c->conn);
+    buf_finish(&unread);
+}
+
+/* The contract's choice by the first byte: `{` or white space is JSON, anything else (but a peer's)
+ * is HTTP. */
 static void choose_protocol(struct client *c, char first)
 {
     bool json = first == '{' || first == ' ' || first == '\t' || first == '\r' || first == '\n';
@@ -211,6 +226,11 @@ static size_t received(void *context, struct net_conn *conn, struct span input, 
     struct client *c = net_conn_user(conn);
     struct front *f = context;
     size_t used = 0;
+    if (c->protocol == PROTOCOL_UNKNOWN && input.bytes != 0 &&
+        (unsigned char)input.at[0] == PEER_FIRST_BYTE) {
+        give_up_peer(c);
+        return 0;
+    }
     if (c->protocol == PROTOCOL_UNKNOWN && input.bytes != 0)
         choose_protocol(c, input.at[0]);
     if (c->last)
@@ -322,6 +342,7 @@ static void tick(void *context, uint64_t mono_us)
     struct front *f = context;
     f->now_us = mono_us;
     message_tick(f->o.ring, mono_us);
+    batch_submit(f);
     batches_give_up(f);
     wake_waiting(f);
     if (f->event_streams != 0)
@@ -341,7 +362,7 @@ static void tick(void *context, uint64_t mono_us)
 static void turn_end(void *context)
 {
     struct front *f = context;
-    batch_submit(f);
+    batch_turn_end(f);
     reader_rest(f->o.reader);
     f->now_us = 0;
 }

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/settings.h"
+#include "base/span.h"
 #include "ops/message_log.h"
 #include "ops/status.h"
 #include "record/read.h"
@@ -29,6 +30,14 @@ struct front_options { /* all pointers are borrowed and outlive the front end */
     struct status *status;
     uint64_t seed;
     int tcp_fd, udp_fd; /* -1: none; owned after front_create returned 0 */
+    /* A connection whose first byte is PEER_FIRST_BYTE is given up to this, from the front end's
+     * thread: the callee owns the (blocking) fd; the bytes, all that were read from it, are dead
+     * after the call. NULL: such a connection is aborted. */
+    void (*peer)(void *node, int fd, struct span unread);
+    /* The operator's word: a server is to be taken from the in-sync set. 0 or an error; NULL: there
+     * is nobody to ask. */
+    int (*drop)(void *node, struct span name);
+    void *node; /* of both */
 };
 
 int front_create(struct front **f, const struct front_options *o);

@@ -28,6 +28,7 @@ struct front {
     struct write_batch *open;   /* being filled; NULL: none */
     struct write_batch *flying; /* handed over, oldest first */
     struct write_batch **flying_end;
+    unsigned flying_count;
     struct write_batch *spare;
     unsigned batches; /* that there are, wherever */
     size_t weight;    /* of the writes in flight */
@@ -131,10 +132,12 @@ void serve_answer_of(const struct write_batch *b, const struct write *w, struct 
 
 /* --- own_paths.c --- */
 enum serve_result own_path(struct front *f, const struct request *rq, struct served *s);
+bool own_path_drops(struct span path, struct span *name); /* /_servers/NAME */
 
 /* --- batches.c --- */
 struct write_batch *batch_open(struct front *f, size_t weight); /* NULL: busy */
 void batch_submit(struct front *f);                             /* hands the open one over */
+void batch_turn_end(struct front *f);                           /* the same, unless many are */
 void batches_answered(struct front *f);                         /* takes back what has come */
 void batches_give_up(struct front *f); /* answers outcome_unknown where it took too long */
 
@@ -176,9 +179,9 @@ void events_start(struct client *c, const struct served *s, struct http_style st
 void events_more(struct client *c);
 
 /* --- messages.c --- */
-void log_read(struct front *f, const struct request *rq, const struct answer *a);
-void log_write_asked(struct front *f, const struct request *rq);
-void log_write_answered(struct front *f, const struct write_batch *b, const struct write *w,
-                        const struct answer *a);
+void messages_read(struct front *f, const struct request *rq, const struct answer *a);
+void messages_write_asked(struct front *f, const struct request *rq);
+void messages_write_answered(struct front *f, const struct write_batch *b, const struct write *w,
+                             const struct answer *a);
 
 #endif

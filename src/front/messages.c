@@ -21,7 +21,7 @@ static struct span body_of(const struct answer *a)
     return a->code != 0 ? span_of(a->detail) : a->has_body ? a->body : span(NULL, 0);
 }
 
-void log_read(struct front *f, const struct request *rq, const struct answer *a)
+void messages_read(struct front *f, const struct request *rq, const struct answer *a)
 {
     if (!message_reads_admit(f->o.ring, front_now_us(f)))
         return;
@@ -29,13 +29,13 @@ void log_read(struct front *f, const struct request *rq, const struct answer *a)
     add(f, MESSAGE_R2, MESSAGE_REPLY, rq->method, rq->target, a->status, body_of(a));
 }
 
-void log_write_asked(struct front *f, const struct request *rq)
+void messages_write_asked(struct front *f, const struct request *rq)
 {
     add(f, MESSAGE_W1, MESSAGE_REQUEST, rq->method, rq->target, 0, rq->payload);
 }
 
-void log_write_answered(struct front *f, const struct write_batch *b, const struct write *w,
-                        const struct answer *a)
+void messages_write_answered(struct front *f, const struct write_batch *b, const struct write *w,
+                             const struct answer *a)
 {
     add(f, MESSAGE_W5, MESSAGE_REPLY, w->method, piece_span(&b->asked, w->target), a->status,
         body_of(a));

@@ -17,15 +17,6 @@ static void body(struct served *s, struct buf *from)
     s->answer.body = buf_span(from);
 }
 
-static void add_server(struct buf *to, const struct status *status, const char *name_member)
-{
-    buf_printf(to, "{\"%s\":", name_member);
-    json_quote(to, span_of(status->app_name));
-    buf_add_text(to, ",\"address\":");
-    json_quote(to, span_of(status->address));
-    buf_add_char(to, '}');
-}
-
 static void add_number(struct buf *to, const char *member, uint64_t value)
 {
     buf_printf(to, ",\"%s\":%" PRIu64, member, value);
@@ -34,6 +25,37 @@ static void add_number(struct buf *to, const char *member, uint64_t value)
 static void add_bool(struct buf *to, const char *member, bool value)
 {
     buf_printf(to, ",\"%s\":%s", member, value ? "true" : "false");
+}
+
+static void add_text(struct buf *to, const char *before, const char *text)
+{
+    buf_add_text(to, before);
+    json_quote(to, span_of(text));
+}
+
+static void add_backup(struct buf *to, const struct status_backup *b)
+{
+    add_text(to, "{\"app_name\":", b->app_name);
+    add_text(to, ",\"address\":", b->address);
+    add_bool(to, "in_sync", b->in_sync);
+    add_number(to, "durable", b->durable);
+    add_number(to, "applied", b->applied);
+    add_number(to, "lag_ms", b->lag_ms);
+    buf_printf(to, ",\"state\":\"%s\"}", b->state);
+}
+
+static void add_cluster(struct buf *to, const struct status_view *v)
+{
+    buf_add_text(to, ",\"in_sync\":[");
+    for (unsigned i = 0; i < v->set_count; i++)
+        add_text(to, i == 0 ? "" : ",", v->set[i]);
+    buf_add_text(to, "],\"backups\":[");
+    for (unsigned i = 0; i < v->backups_count; i++) {
+        if (i != 0)
+            buf_add_char(to, ',');
+        add_backup(to, &v->backups[i]);
+    }
+    buf_add_char(to, ']');
 }
 
 static void give_status(struct front *f, struct served *s)
@@ -45,50 +67,67 @@ static void give_status(struct front *f, struct served *s)
         answer_error(&s->answer, code, NULL);
         return;
     }
+    const struct status_view view = status_view(status);
     struct reader_position at = reader_position(f->o.reader);
-    bool writable = atomic_load(&status->admitting) && !atomic_load(&status->disk_full);
-    buf_add_text(to, "{\"app_name\":");
-    json_quote(to, span_of(status->app_name));
-    buf_add_text(to, ",\"role\":\"primary\"");
+    bool writable = atomic_load(&status->refusal) == 0 && !atomic_load(&status->disk_full);
+    add_text(to, "{\"app_name\":", status->app_name);
+    buf_printf(to, ",\"role\":\"%s\"", status->backup ? "backup" : "primary");
     add_bool(to, "writable", writable);
-    buf_add_text(to, ",\"primary\":");
-    add_server(to, status, "name");
+    add_text(to, ",\"primary\":{\"name\":", view.primary_name);
+    add_text(to, ",\"address\":", view.primary_address);
+    buf_add_char(to, '}');
     add_number(to, "epoch", atomic_load(&status->epoch));
     add_number(to, "seq", at.seq);
     add_number(to, "durable", atomic_load(&status->durable));
     add_number(to, "committed", atomic_load(&status->committed));
     add_number(to, "applied", at.applied);
-    buf_add_text(to, ",\"in_sync\":[");
-    json_quote(to, span_of(status->app_name));
-    buf_add_text(to, "],\"backups\":[]");
+    add_cluster(to, &view);
     buf_printf(to, ",\"digest\":\"%016" PRIx64 "\"", at.digest);
-    buf_add_text(to, ",\"ack\":\"all\"");
+    buf_printf(to, ",\"ack\":\"%s\"", status->ack_primary ? "primary" : "all");
+    if (status->ack_primary)
+        buf_add_text(to, ",\"warning\":\"acknowledged writes are lost if the primary is lost\"");
+    if (status->backup) {
+        add_bool(to, "connected", view.connected);
+        add_number(to, "lag_ms", view.lag_ms);
+    }
+    if (view.reason[0] != '\0')
+        add_text(to, ",\"reason\":", view.reason);
     add_number(to, "uptime_ms", (front_now_us(f) - status->started_us) / 1000);
     add_number(to, "records", at.records);
     add_number(to, "collections", at.collections);
     add_number(to, "keys", at.keys);
     add_bool(to, "disk_full", atomic_load(&status->disk_full));
     add_number(to, "datagrams_dropped", atomic_load(&status->datagrams_dropped));
+    add_number(to, "peers_refused", atomic_load(&status->peers_refused));
     buf_add_text(to, ",\"version\":\"" NOTED_VERSION "\"}");
     s->answer.has_seq = true;
     s->answer.seq = at.seq;
     body(s, to);
 }
 
+/* Local reads are served, and a backup is in sync and not further behind than asked. */
 static void give_ready(struct front *f, struct served *s)
 {
+    struct status *status = f->o.status;
     struct span lag;
-    uint64_t lag_ms;
+    uint64_t lag_ms = UINT64_MAX;
     if (query_get(s->target.query, "max_lag_ms", &lag) && !u64_parse(lag, &lag_ms)) {
         answer_error(&s->answer, ERR_BAD_PARAMETER, "max_lag_ms takes a whole number");
         return;
     }
-    if (!atomic_load(&f->o.status->ready)) {
-        answer_error(&s->answer, ERR_NOT_READY, NULL);
-        return;
+    const struct status_view view = status_view(status);
+    if (!atomic_load(&status->ready)) {
+        answer_error(&s->answer, ERR_NOT_READY, "this server's copy is not complete");
+    } else if (status->backup && !view.in_sync) {
+        answer_error(&s->answer, view.connected ? ERR_NOT_IN_SYNC : ERR_NO_PRIMARY, "%s",
+                     view.reason[0] != '\0' ? view.reason : "this backup is not in sync");
+    } else if (view.lag_ms > lag_ms) {
+        answer_error(&s->answer, ERR_LAGGING, "this backup is %" PRIu64 " ms behind", view.lag_ms);
+    } else {
+        buf_printf(&f->scratch, "{\"status\":\"ready\",\"role\":\"%s\"}",
+                   status->backup ? "backup" : "primary");
+        body(s, &f->scratch);
     }
-    buf_add_text(&f->scratch, "{\"status\":\"ready\",\"role\":\"primary\"}");
-    body(s, &f->scratch);
 }
 
 static enum serve_result give_messages(struct front *f, const struct request *rq, struct served *s)
@@ -113,6 +152,40 @@ static enum serve_result give_messages(struct front *f, const struct request *rq
     return SERVE_ANSWER;
 }
 
+/* The operator takes a server from the in-sync set. What became of it is in /_status. */
+static void drop_server(struct front *f, struct served *s, struct span name)
+{
+    const struct status_view view = status_view(f->o.status);
+    bool there = false;
+    for (unsigned i = 0; i < view.set_count; i++)
+        there = there || span_is(name, view.set[i]);
+    if (f->o.status->backup)
+        answer_error(&s->answer, ERR_NO_PRIMARY, "this is a backup: ask the primary, %s",
+                     view.primary_address);
+    else if (span_is(name, f->o.status->app_name))
+        answer_error(&s->answer, ERR_BAD_PARAMETER, "a primary cannot drop itself");
+    else if (!there)
+        answer_error(&s->answer, ERR_NOT_FOUND, "%.*s is not in the in-sync set", SPAN_ARGS(name));
+    else if (f->o.drop == NULL || f->o.drop(f->o.node, name) != 0)
+        answer_error(&s->answer, ERR_BUSY, "another server is being dropped");
+    else {
+        s->answer.status = 202;
+        buf_add_text(&f->scratch, "{\"dropping\":");
+        json_quote(&f->scratch, name);
+        buf_add_char(&f->scratch, '}');
+        body(s, &f->scratch);
+    }
+}
+
+bool own_path_drops(struct span path, struct span *name)
+{
+    static const char prefix[] = "/_servers/";
+    if (path.bytes < sizeof prefix || memcmp(path.at, prefix, sizeof prefix - 1) != 0)
+        return false;
+    *name = span(path.at + sizeof prefix - 1, path.bytes - (sizeof prefix - 1));
+    return true;
+}
+
 enum serve_result own_path(struct front *f, const struct request *rq, struct served *s)
 {
     static const char *const none[] = {NULL}, *const ready[] = {"max_lag_ms", NULL},
@@ -126,7 +199,10 @@ enum serve_result own_path(struct front *f, const struct request *rq, struct ser
     const char *const *known = own == READY ? ready : own == MESSAGES ? messages : none;
     buf_reset(&f->scratch, 2 * LIST_SNAPSHOT_BYTES_MAX);
     answer_ok(&s->answer, 200);
-    if (own == UNKNOWN) {
+    struct span name;
+    if (rq->method == METHOD_DELETE && own_path_drops(path, &name)) {
+        drop_server(f, s, name);
+    } else if (own == UNKNOWN) {
         answer_error(&s->answer, ERR_NOT_FOUND, "the server has no path %.*s", SPAN_ARGS(path));
     } else if (!query_only(query, known)) {
         answer_error(&s->answer, ERR_BAD_PARAMETER, "this path does not take that parameter");

@@ -16,13 +16,16 @@ static int fail(struct answer *a, int code, const char *detail)
     return code;
 }
 
-static bool method_allowed(enum target_kind kind, enum method m)
+static bool method_allowed(const struct target *t, enum method m)
 {
+    struct span name;
     if (m == METHOD_GET || m == METHOD_HEAD || m == METHOD_OPTIONS)
         return true;
-    if (kind == TARGET_COLLECTION)
+    if (t->kind == TARGET_COLLECTION)
         return m == METHOD_POST;
-    return kind == TARGET_RECORD && m != METHOD_POST;
+    if (t->kind == TARGET_OWN)
+        return m == METHOD_DELETE && own_path_drops(t->path, &name);
+    return t->kind == TARGET_RECORD && m != METHOD_POST;
 }
 
 static enum answer_allow allow_of(enum target_kind kind)
@@ -46,7 +49,7 @@ int serve_check(const struct request *rq, struct served *s)
                     "no such path: a collection is /[a-z][a-z0-9_-]*, a record /collection/id");
     if (t->kind == TARGET_BAD_ID)
         return fail(a, ERR_BAD_ID, NULL);
-    if (!method_allowed(t->kind, rq->method)) {
+    if (!method_allowed(t, rq->method)) {
         fail(a, ERR_METHOD_NOT_ALLOWED, NULL);
         a->allow = allow_of(t->kind);
         return a->code;
@@ -106,15 +109,26 @@ static void write_error(struct front *f, int code, struct answer *a)
         answer_error(a, code, NULL);
 }
 
+/* Whether writes are taken now, as the order thread said last. */
+static int refusal(struct front *f, struct answer *a)
+{
+    struct status *status = f->o.status;
+    int code = atomic_load_explicit(&status->refusal, memory_order_acquire);
+    if (code == 0)
+        return 0;
+    if (code == ERR_NOT_READY && atomic_load_explicit(&status->disk_full, memory_order_acquire))
+        return fail(a, ERR_DISK_FULL, NULL);
+    const struct status_view view = status_view(status);
+    return fail(a, code, view.reason[0] != '\0' ? view.reason : NULL);
+}
+
 static enum serve_result serve_write(struct front *f, const struct request *rq, unsigned in_flight,
                                      struct served *s)
 {
     struct answer *a = &s->answer;
     int code = rq->method == METHOD_DELETE ? 0 : payload_check(f, rq, a);
-    if (code == 0 && !atomic_load_explicit(&f->o.status->admitting, memory_order_acquire))
-        code = atomic_load_explicit(&f->o.status->disk_full, memory_order_acquire)
-                   ? fail(a, ERR_DISK_FULL, NULL)
-                   : fail(a, ERR_NOT_READY, "the server does not take writes yet");
+    if (code == 0)
+        code = refusal(f, a);
     struct write_batch *batch = NULL;
     size_t weight = 0;
     if (code == 0) {
@@ -135,7 +149,7 @@ static enum serve_result serve_write(struct front *f, const struct request *rq, 
     s->write->weight = (uint32_t)weight;
     batch->weight += weight;
     f->weight += weight;
-    log_write_asked(f, rq);
+    messages_write_asked(f, rq);
     return SERVE_WRITE;
 }
 
@@ -189,8 +203,10 @@ static enum serve_result serve_read(struct front *f, struct request *rq, bool la
     struct answer *a = &s->answer;
     enum serve_result result = SERVE_ANSWER;
     int code = reader_fresh(f->o.reader);
+    if (code == 0 && !atomic_load_explicit(&f->o.status->ready, memory_order_acquire))
+        code = ERR_NOT_READY;
     if (code != 0) {
-        answer_error(a, code, NULL);
+        answer_error(a, code, code == ERR_NOT_READY ? "this server's copy is not complete" : NULL);
         return SERVE_ANSWER;
     }
     struct reader_position at = reader_position(f->o.reader);
@@ -205,7 +221,7 @@ static enum serve_result serve_read(struct front *f, struct request *rq, bool la
         result = serve_list(f, s);
     a->has_seq = true;
     a->seq = at.seq;
-    log_read(f, rq, a);
+    messages_read(f, rq, a);
     return result;
 }
 
@@ -221,7 +237,8 @@ enum serve_result serve(struct front *f, struct request *rq, unsigned in_flight,
                         struct served *s)
 {
     int code = serve_check(rq, s);
-    if (code == 0 && method_writes(rq->method) && position_reached(f, rq))
+    if (code == 0 && method_writes(rq->method) && s->target.kind != TARGET_OWN &&
+        position_reached(f, rq))
         return serve_write(f, rq, in_flight, s);
     if (in_flight != 0)
         return SERVE_WAIT_WRITES;

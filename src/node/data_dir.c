@@ -10,12 +10,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/stable.h"
 
 enum {
-    IDENTITY_BYTES = 4 + 16 + 16 + 4 + 4 + APP_NAME_BYTES_MAX + 1,
+    /* format, cluster, id, generation, starts, name; of format 1 that is all */
+    IDENTITY_FIXED_BYTES = 4 + 16 + 16 + 4 + 4 + APP_NAME_BYTES_MAX + 1,
+    /* promised epoch and life, complete; then the set */
+    IDENTITY_HARD_BYTES = 8 + 8 + 1,
+    IDENTITY_BYTES_MAX = 4096,
     TRUST_BYTES = BOOT_ID_BYTES_MAX + 8 + 1,
 };
 
@@ -75,31 +80,49 @@ static int lock(struct data_dir *d, char *why, size_t why_bytes)
     return 0;
 }
 
-static void encode(const struct identity *i, char *to)
+static void encode(const struct identity *i, struct buf *to)
 {
-    memset(to, 0, IDENTITY_BYTES);
-    put_u32(to, i->format);
-    memcpy(to + 4, i->cluster, 16);
-    memcpy(to + 20, i->id, 16);
-    put_u32(to + 36, i->generation);
-    put_u32(to + 40, i->starts);
-    snprintf(to + 44, APP_NAME_BYTES_MAX + 1, "%s", i->app_name);
+    char at[IDENTITY_FIXED_BYTES + IDENTITY_HARD_BYTES] = {0};
+    put_u32(at, i->format);
+    memcpy(at + 4, i->hard.cluster, 16);
+    memcpy(at + 20, i->server.id, 16);
+    put_u32(at + 36, i->generation);
+    put_u32(at + 40, i->starts);
+    memcpy(at + 44, i->server.name, strlen(i->server.name));
+    put_u64(at + IDENTITY_FIXED_BYTES, i->hard.promised_epoch);
+    put_u64(at + IDENTITY_FIXED_BYTES + 8, i->hard.promised_life);
+    at[IDENTITY_FIXED_BYTES + 16] = i->hard.complete;
+    buf_add(to, at, sizeof at);
+    peer_set_encode(to, &i->hard.set);
 }
 
-static void decode(const char *from, struct identity *i)
+static int decode(struct span from, struct identity *i)
 {
-    i->format = get_u32(from);
-    memcpy(i->cluster, from + 4, 16);
-    memcpy(i->id, from + 20, 16);
-    i->generation = get_u32(from + 36);
-    i->starts = get_u32(from + 40);
-    snprintf(i->app_name, sizeof i->app_name, "%.*s", APP_NAME_BYTES_MAX, from + 44);
+    if (from.bytes < IDENTITY_FIXED_BYTES)
+        return ERR_CORRUPT;
+    *i = (struct identity){.format = DATA_FORMAT};
+    memcpy(i->hard.cluster, from.at + 4, 16);
+    memcpy(i->server.id, from.at + 20, 16);
+    i->generation = get_u32(from.at + 36);
+    i->starts = get_u32(from.at + 40);
+    snprintf(i->server.name, sizeof i->server.name, "%.*s", APP_NAME_BYTES_MAX, from.at + 44);
+    if (get_u32(from.at) == 1)
+        return from.bytes == IDENTITY_FIXED_BYTES ? 0 : ERR_CORRUPT;
+    if (from.bytes < IDENTITY_FIXED_BYTES + IDENTITY_HARD_BYTES)
+        return ERR_CORRUPT;
+    const char *hard = from.at + IDENTITY_FIXED_BYTES;
+    i->hard.promised_epoch = get_u64(hard);
+    i->hard.promised_life = get_u64(hard + 8);
+    i->hard.complete = hard[16] != 0;
+    from =
+        span(hard + IDENTITY_HARD_BYTES, from.bytes - IDENTITY_FIXED_BYTES - IDENTITY_HARD_BYTES);
+    return peer_set_decode(from, &i->hard.set);
 }
 
 /* The first write makes both copies, so that a later one needs no space of a full disk. */
 static int write_record(struct data_dir *d, const char *name, const char *bytes, size_t count)
 {
-    char path[PATH_BYTES_MAX], old[IDENTITY_BYTES + TRUST_BYTES], why[256];
+    char path[PATH_BYTES_MAX], old[IDENTITY_BYTES_MAX], why[256];
     size_t got;
     data_dir_path(d, name, path);
     bool first =
@@ -110,17 +133,26 @@ static int write_record(struct data_dir *d, const char *name, const char *bytes,
 
 static int write_identity(struct data_dir *d)
 {
-    char bytes[IDENTITY_BYTES];
-    encode(&d->identity, bytes);
-    return write_record(d, "identity", bytes, sizeof bytes);
+    struct buf bytes = {.bytes_max = IDENTITY_BYTES_MAX};
+    encode(&d->identity, &bytes);
+    int rc = bytes.failed ? ERR_NO_MEMORY : write_record(d, "identity", bytes.at, bytes.bytes);
+    buf_finish(&bytes);
+    return rc;
 }
 
-static int make_identity(struct data_dir *d, const char *app_name)
+static int make_identity(struct data_dir *d, const char *app_name, bool primary)
 {
     d->identity = (struct identity){.format = DATA_FORMAT};
-    snprintf(d->identity.app_name, sizeof d->identity.app_name, "%s", app_name);
-    if (getrandom(d->identity.cluster, 16, 0) != 16 || getrandom(d->identity.id, 16, 0) != 16)
+    snprintf(d->identity.server.name, sizeof d->identity.server.name, "%s", app_name);
+    if ((primary && getrandom(d->identity.hard.cluster, 16, 0) != 16) ||
+        getrandom(d->identity.server.id, 16, 0) != 16)
         return ERR_SYSTEM;
+    return write_identity(d);
+}
+
+int data_dir_save(struct data_dir *d, const struct repl_hard *hard)
+{
+    d->identity.hard = *hard;
     return write_identity(d);
 }
 
@@ -137,9 +169,10 @@ bool data_dir_has_log(const struct data_dir *d)
     return d->disk->list(d->disk->context, data_dir_path(d, "log", path), is_segment, NULL) == 1;
 }
 
-static int open_identity(struct data_dir *d, const char *app_name, char *why, size_t why_bytes)
+static int open_identity(struct data_dir *d, const char *app_name, bool primary, char *why,
+                         size_t why_bytes)
 {
-    char path[PATH_BYTES_MAX], bytes[IDENTITY_BYTES];
+    char path[PATH_BYTES_MAX], bytes[IDENTITY_BYTES_MAX];
     size_t got = 0;
     int rc = stable_read(d->disk, data_dir_path(d, "identity", path), bytes, sizeof bytes, &got,
                          why, why_bytes);
@@ -153,7 +186,7 @@ static int open_identity(struct data_dir *d, const char *app_name, char *why, si
         return ERR_CORRUPT;
     }
     if (rc == ERR_NOT_FOUND) {
-        rc = make_identity(d, app_name);
+        rc = make_identity(d, app_name, primary);
         if (rc != 0)
             snprintf(why, why_bytes, "cannot write to the data directory %s: %s", d->path,
                      start_sentence(rc));
@@ -169,13 +202,12 @@ static int open_identity(struct data_dir *d, const char *app_name, char *why, si
                  d->path, get_u32(bytes), (unsigned)DATA_FORMAT);
         return ERR_NEWER;
     }
-    if (got != sizeof bytes) {
+    if (decode(span(bytes, got), &d->identity) != 0) {
         snprintf(why, why_bytes,
                  "%s.0 and .1 are damaged: restore them from a copy; nothing was changed", path);
         return ERR_CORRUPT;
     }
-    decode(bytes, &d->identity);
-    snprintf(d->identity.app_name, sizeof d->identity.app_name, "%s", app_name);
+    snprintf(d->identity.server.name, sizeof d->identity.server.name, "%s", app_name);
     return 0;
 }
 
@@ -190,7 +222,8 @@ static void read_boot_id(struct data_dir *d, const char *file)
 }
 
 int data_dir_open(struct data_dir *d, const struct disk *disk, const char *path,
-                  const char *app_name, const char *boot_id_file, char *why, size_t why_bytes)
+                  const char *app_name, const char *boot_id_file, bool primary, char *why,
+                  size_t why_bytes)
 {
     struct stat st;
     *d = (struct data_dir){.disk = disk, .path = path, .lock_fd = -1};
@@ -203,7 +236,7 @@ int data_dir_open(struct data_dir *d, const struct disk *disk, const char *path,
     read_boot_id(d, boot_id_file);
     rc = lock(d, why, why_bytes);
     if (rc == 0)
-        rc = open_identity(d, app_name, why, why_bytes);
+        rc = open_identity(d, app_name, primary, why, why_bytes);
     if (rc != 0)
         data_dir_close(d);
     return rc;
@@ -216,12 +249,30 @@ void data_dir_close(struct data_dir *d)
     d->lock_fd = -1;
 }
 
-int data_dir_next_epoch(struct data_dir *d, uint64_t last, uint64_t *epoch)
+/* Puts this server into its own set, under the name that it has now. */
+static void join_own_set(struct identity *i)
 {
-    *epoch = ((uint64_t)d->identity.generation << 32) + d->identity.starts + 1;
-    if (*epoch <= last || d->identity.starts == UINT32_MAX)
+    struct peer_set *set = &i->hard.set;
+    for (unsigned n = 0; n < set->count; n++)
+        if (memcmp(set->list[n].id, i->server.id, PEER_ID_BYTES) == 0) {
+            set->list[n] = i->server;
+            return;
+        }
+    set->count = 1;
+    set->list[0] = i->server;
+}
+
+int data_dir_next_epoch(struct data_dir *d, uint64_t last, uint64_t life, uint64_t *epoch)
+{
+    struct identity *i = &d->identity;
+    *epoch = ((uint64_t)i->generation << 32) + i->starts + 1;
+    if (*epoch <= last || *epoch <= i->hard.promised_epoch || i->starts == UINT32_MAX)
         return ERR_CORRUPT;
-    d->identity.starts++;
+    i->starts++;
+    i->hard.promised_epoch = *epoch;
+    i->hard.promised_life = life;
+    i->hard.complete = true;
+    join_own_set(i);
     return write_identity(d);
 }
 

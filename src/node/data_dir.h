@@ -3,7 +3,8 @@
  * its local storage can be trusted after the last stop. What log and storage hold is unknown here.
  *
  *   lock           held while a server runs (rule S17)
- *   identity.0 .1  format of the directory, cluster, identity, epoch (rules S2, S14)
+ *   identity.0 .1  format of the directory, cluster, identity, epoch, promise, in-sync set (rules
+ * S1, S2, S4, S14)
  *   trust.0 .1     boot of the machine and device that records.mdb was last written on; whether it
  * was stopped cleanly
  *   records.mdb    local storage
@@ -18,16 +19,16 @@
 
 #include "base/disk.h"
 #include "base/limits.h"
+#include "repl/step.h"
 
-enum { DATA_FORMAT = 1, PATH_BYTES_MAX = 4096, BOOT_ID_BYTES_MAX = 64 };
+enum { DATA_FORMAT = 2, PATH_BYTES_MAX = 4096, BOOT_ID_BYTES_MAX = 64 };
 
 struct identity {
     uint32_t format;
-    unsigned char cluster[16]; /* random, made by the first primary */
-    unsigned char id[16];      /* random, made with the directory */
     uint32_t generation;       /* raised by a promotion */
     uint32_t starts;           /* as primary */
-    char app_name[APP_NAME_BYTES_MAX + 1];
+    struct peer_server server; /* its id is random, made with the directory */
+    struct repl_hard hard;     /* its cluster is random, made by the first primary */
 };
 
 struct data_dir {
@@ -39,11 +40,12 @@ struct data_dir {
     uint64_t device;
 };
 
-/* Makes the directory where it is not there, locks it, reads or makes the identity. ERR_LOCKED:
- * another server runs on it; ERR_NEWER, ERR_CORRUPT, ERR_IO, ERR_DISK_FULL, ERR_SYSTEM. `why` gets
- * a sentence. */
+/* Makes the directory where it is not there, locks it, reads or makes the identity; that of a
+ * primary begins a cluster. ERR_LOCKED: another server runs on it; ERR_NEWER, ERR_CORRUPT, ERR_IO,
+ * ERR_DISK_FULL, ERR_SYSTEM. `why` gets a sentence. */
 int data_dir_open(struct data_dir *d, const struct disk *disk, const char *path,
-                  const char *app_name, const char *boot_id_file, char *why, size_t why_bytes);
+                  const char *app_name, const char *boot_id_file, bool primary, char *why,
+                  size_t why_bytes);
 void data_dir_close(struct data_dir *d);
 
 /* Why the server cannot start: as in the list of errors, but for a full disk. */
@@ -55,9 +57,14 @@ const char *data_dir_path(const struct data_dir *d, const char *name, char *to);
 /* Whether a segment of the log is there. */
 bool data_dir_has_log(const struct data_dir *d);
 
-/* A new epoch, durable when it returns 0: higher than all before in this directory (rule S2).
- * ERR_CORRUPT: not above `last`, the newest in log and storage; nothing was changed. */
-int data_dir_next_epoch(struct data_dir *d, uint64_t last, uint64_t *epoch);
+/* A primary's new epoch, durable when it returns 0: higher than all before in this directory (rule
+ * S2), and promised to this life of the process; this server is in its in-sync set. ERR_CORRUPT:
+ * not above `last`, the newest in log and storage, or not above what was promised; nothing was
+ * changed. */
+int data_dir_next_epoch(struct data_dir *d, uint64_t last, uint64_t life, uint64_t *epoch);
+
+/* Durable when it returns 0. By one thread at a time. */
+int data_dir_save(struct data_dir *d, const struct repl_hard *hard);
 
 /*
  * Whether records.mdb holds what was committed to it: it was stopped cleanly, or only its process

@@ -1,28 +1,89 @@
-/* What the files of this folder share: the node and its threads. */
+/* What the files of this folder share: the node, its threads, and its links to other servers. */
 #ifndef NODE_INSIDE_H
 #define NODE_INSIDE_H
 
+#include <assert.h>
 #include <pthread.h>
-#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "base/buf.h"
 #include "log/log.h"
+#include "net/loop.h"
 #include "node/data_dir.h"
 #include "node/node.h"
+#include "ops/status.h"
 #include "record/execute.h"
 #include "repl/entry.h"
+#include "repl/peer.h"
 #include "repl/step.h"
 #include "store/store.h"
 
-/* The entry on its way to the log and into local storage. */
+enum {
+    LINKS_MAX = 2 * REPL_MEMBERS_MAX, /* members, and those who say hello */
+    LINK_UNSENT_MAX = 1024 * 1024,    /* beyond it a link gets no more entries */
+    SHIP_BYTES = 1024 * 1024,         /* of the log, read at once for one link */
+    FORWARDS_MAX = 64,                /* batches of one backup under way at the primary */
+    FORWARD_BYTES_MAX = 16 * 1024 * 1024,
+    TAIL_BYTES_MAX = 16 * 1024 * 1024, /* accepted and not applied, before the link is not read */
+    HELLO_US = 5 * 1000 * 1000,        /* for a peer to say hello */
+};
+
+/* An entry that is in the log, or on its way there, and not applied. */
+struct tail_entry {
+    struct tail_entry *next;
+    struct entry e; /* its body stands in `at` */
+    size_t bytes;
+    char at[];
+};
+
+/* The entry that this primary has made: it stands in the log's frame until the next one is begun.
+ */
 struct flight {
     bool any;
-    bool applied_here;  /* its effects are in the open transaction; else they are applied from its
-                           bytes */
-    struct entry entry; /* its body stands in the log's frame until the next one is begun */
-    struct write_batch *batches; /* to be given back once it is committed and applied */
-    uint64_t retry_us;           /* local storage had no space: when to apply it again; 0: not so */
+    bool open; /* its effects are in the open transaction; else they are applied from its bytes */
+    struct entry entry;
+    struct write_batch *batches; /* to be given back once it is applied */
+};
+
+/* What the log thread is to do; one thing at a time. */
+struct log_job {
+    enum { LOG_APPEND, LOG_SAVE, LOG_CUT } kind;
+    struct log_frame *frame;
+    uint64_t index; /* the last one of the frame; the last one that stays */
+    uint64_t chain; /* after it */
+    struct repl_hard hard;
+};
+
+/* What the helper thread is to do: what may take long and is not the log's own. */
+struct help_job {
+    enum { HELP_READ, HELP_LOOK_UP, HELP_CONNECT } kind;
+    struct help_job *next;
+    unsigned link;
+    uint64_t index; /* first entry wanted */
+    int rc;
+    uint64_t last;           /* READ: of the entries in `bytes` */
+    uint64_t first_seq, seq; /* READ: of the writes in them */
+    struct buf bytes;
+    struct peer_point point; /* LOOK_UP */
+    int fd;                  /* CONNECT */
+};
+
+/* A connection to another server. */
+struct link {
+    struct node *node;
+    struct net_conn *conn;
+    unsigned number; /* 0: the place is free */
+    bool out;        /* this server opened it, to its primary */
+    bool known;      /* hello or welcome was said */
+    bool ending;     /* nothing more is read from it or sent on it */
+    bool paused;
+    bool streaming, reading; /* a primary: entries are shipped; from the log, right now */
+    uint64_t next, told;     /* a primary: next index to ship; commit position last told */
+    unsigned forwards;       /* a primary: batches of it under way */
+    size_t forward_bytes;
+    uint64_t opened_us;
+    char name[APP_NAME_BYTES_MAX + 1];
 };
 
 struct node {
@@ -33,37 +94,156 @@ struct node {
     uint64_t segment_bytes, reserve_bytes;
     size_t entry_bytes_max;
     uint64_t epoch;
+    bool primary;
+    bool proved; /* local storage has all that was acknowledged, as far as this server knows */
 
     /* the order thread's */
-    struct bell bell;
+    struct net_loop *loop;
     struct write_port *ports;
     unsigned ports_count;
     struct repl repl;
+    struct repl_actions actions;
+    bool stepping;
     struct execution x;
-    struct store_txn *txn; /* open while an entry is in flight */
+    struct store_txn *txn;    /* open while an entry's effects are in it */
+    struct store_state state; /* of local storage, as last committed */
     struct flight flight;
-    uint64_t chain, time_us; /* of the last entry made */
-    struct write_batch *pending, **pending_end;
+    uint64_t chain, time_us, seq; /* after the last entry made or accepted */
+    struct tail_entry *tail, **tail_end;
+    struct tail_entry *unwritten; /* the first of the tail that the log does not have */
+    struct tail_entry *arriving, **arriving_end; /* of the message that is being judged */
+    size_t tail_bytes;
+    uint64_t apply_to; /* committed */
+    uint64_t retry_us; /* local storage had no space: when to apply again; 0: not so */
+    uint64_t stop_us;  /* since when it is to stop */
+    struct write_batch *pending, **pending_end;     /* to be executed, or forwarded */
+    struct write_batch *forwarded, **forwarded_end; /* a backup: with the primary, or answered */
+    unsigned sent;                                  /* of them, FATE_SENT */
+    size_t sent_bytes;
+    uint64_t forward_id;
+    struct write_batch *spare; /* a primary: for what backups forward */
+    unsigned spares;
     struct buf effects; /* in the log's frame */
-    uint32_t effects_count;
+    struct buf scratch;
+    struct link links[LINKS_MAX];
+    unsigned links_counted;
+    struct link *up; /* a backup: to its primary; NULL: none */
+    bool calling;
+    uint64_t call_us, call_wait_us;
+    uint64_t start_us;
+    bool diverged;
+    bool closing;              /* links end, and that means nothing any more */
+    struct peer_set known_set; /* as the last applied entry about it said */
+    uint64_t behind_us;        /* a backup: since when it lacks what is committed; 0: it does not */
+    struct status_view view;   /* as it was published last, */
+    uint64_t published_us;     /* then */
+    char said[DETAIL_BYTES_MAX];    /* last, so that the same is not said again and again */
+    char trouble[DETAIL_BYTES_MAX]; /* why there is no primary, in words */
 
-    /* from and to the log thread */
+    /* between it and the log thread */
+    struct log_job job;
+    bool job_asked; /* the order thread waits for it */
+    atomic_bool to_log, logged, gave_up;
+    bool save_wanted, cut_wanted, frame_wanted;
+    uint64_t cut_index, cut_chain;
+    struct log_job append; /* made, and waiting for its turn */
+    bool own_wanted;       /* an entry of the log's own, once the one before is applied */
+    struct repl_action own;
+    uint64_t written_first_seq, written_seq; /* of the frame being written, for the message log */
     struct bell log_bell, prepare_bell;
-    _Atomic(struct log_frame *) to_log;
-    atomic_bool logged;   /* the frame is durable */
-    atomic_bool gave_up;  /* it is not, and the server is being stopped */
     atomic_bool no_space; /* for the log's next segment, when it was last tried */
     atomic_bool stop_order, stop_log;
-    sem_t admitting; /* posted once: writes are taken */
-    pthread_t order_thread, log_thread, prepare_thread;
+    pthread_t order_thread, log_thread, prepare_thread, help_thread;
+
+    /* between it and the helper thread, and those who bring connections; under `lock` */
+    pthread_mutex_t lock;
+    pthread_cond_t help_wanted;
+    bool help_stop;
+    struct help_job *help_todo, **help_todo_end, *help_done, **help_done_end;
+    struct arrival {
+        int fd;
+        struct buf unread;
+    } arrivals[LINKS_MAX];
+    unsigned arrivals_count;
+    char drop[APP_NAME_BYTES_MAX + 1]; /* "": nobody */
 };
 
 /* recovery.c */
 int recover(struct node *n, char *why, size_t why_bytes);
-/* order.c */
+/* Where epochs begin, from the newest of local storage to those of the tail; how many. */
+unsigned recovered_epochs(struct node *n, struct peer_point points[REPL_EPOCHS_MAX]);
+
+/* order.c: the thread, and what clients ask of it */
 void *order_run(void *node);
-/* log_threads.c */
+int order_open_loop(struct node *n);
+void order_wake(void *node);
+void order_give_back(struct node *n, struct write_batch *list);
+void order_fill(struct write_batch *b, unsigned first, int code, const char *detail);
+void order_say(struct node *n, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* entries.c: making them, on a primary */
+bool entries_make(struct node *n); /* false: nothing can be made now */
+void entries_append(struct node *n, const struct repl_action *a);
+
+/* apply.c: the tail, local storage */
+struct tail_entry *tail_copy(const struct entry *e); /* NULL: no memory */
+void tail_add(struct node *n, struct tail_entry *t);
+void tail_free(struct tail_entry *list);
+void tail_cut(struct node *n, uint64_t index);
+bool tail_point(const struct node *n, uint64_t index, struct peer_point *p);
+unsigned tail_points(const struct node *n, struct peer_point points[PEER_POINTS_MAX]);
+void apply(struct node *n); /* what is committed and can be */
+
+/* steps.c: the step's driver */
+void step(struct node *n, const struct repl_event *e);
+
+/* jobs.c: what the log thread is asked to do */
+void jobs_ask(struct node *n);  /* the next one, if it does none */
+bool jobs_done(struct node *n); /* takes the report */
+
+/* links.c: connections and their messages */
+void links_arrived(struct node *n);
+void links_call(struct node *n); /* a backup: its primary, if it is time */
+void links_called(struct node *n, struct help_job *job);
+void links_tick(struct node *n);
+struct link *links_find(struct node *n, unsigned number); /* NULL: gone or ending */
+void links_end(struct node *n, struct link *l, bool refused);
+void link_say(struct node *n, const struct link *l, const char *what); /* to the operator */
+void links_resume(struct node *n);
+void links_send(struct node *n, struct link *l, struct peer_message *m);
+size_t links_received(void *node, struct net_conn *conn, struct span input, bool end);
+void links_closed(void *node, struct net_conn *conn);
+
+/* ship.c: entries on their way to backups */
+void ship_flight(struct node *n);
+void ship_all(struct node *n);
+void ship_read(struct node *n, struct help_job *job);
+
+/* forward.c: writes on their way from a backup to the primary and back */
+void forward_pending(struct node *n);
+void forward_received(struct node *n, struct link *l, const struct peer_message *m);
+void forward_answer(struct node *n, struct write_batch *b);
+void forward_answered(struct node *n, struct link *l, const struct peer_answer *a);
+void forward_lost(struct node *n);      /* the link is gone: what was sent has an unknown outcome */
+void forward_give_back(struct node *n); /* what local storage has reached */
+
+/* view.c: what people are told */
+void view_publish(struct node *n);
+
+/* say.c: the message log's part of the order thread */
+void say_forward(struct node *n, const char *peer, const struct write_batch *b);
+void say_completed(struct node *n, const char *peer, const struct write_batch *b);
+void say_update(struct node *n, const char *peer, uint64_t first_seq, uint64_t last_seq);
+void say_acknowledged(struct node *n, const char *peer, uint64_t first_seq, uint64_t last_seq);
+
+/* log_threads.c, helper.c */
 void *log_run(void *node);
 void *prepare_run(void *node);
+void *help_run(void *node);
+/* Owns it; it comes back in help_take, at once where it is done already. */
+void help_ask(struct node *n, struct help_job *job, bool done);
+struct help_job *help_take(struct node *n);
+struct help_job *help_job_create(void);
+void help_job_destroy(struct help_job *job);
 
 #endif

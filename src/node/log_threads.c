@@ -6,11 +6,24 @@
 
 enum { FULL_WAIT_MS = 100, PREPARE_WAIT_MS = 500, NICE = 10 };
 
-/* Writes one frame; waits while there is no space for it, unless the server is being stopped. */
-static bool append(struct node *n, struct log_frame *frame)
+static int do_job(struct node *n)
+{
+    switch (n->job.kind) {
+    case LOG_APPEND:
+        return log_append(n->log, n->job.frame);
+    case LOG_SAVE:
+        return data_dir_save(&n->dir, &n->job.hard);
+    case LOG_CUT:
+        return log_cut(n->log, n->job.index, n->job.chain);
+    }
+    return ERR_INTERNAL;
+}
+
+/* Does one job; waits while there is no space for it, unless the server is being stopped. */
+static bool work(struct node *n)
 {
     for (;;) {
-        int rc = log_append(n->log, frame);
+        int rc = do_job(n);
         if (rc == 0)
             return true;
         if (rc != ERR_DISK_FULL)
@@ -31,11 +44,10 @@ void *log_run(void *node)
 {
     struct node *n = node;
     for (;;) {
-        struct log_frame *frame = atomic_exchange_explicit(&n->to_log, NULL, memory_order_acq_rel);
-        if (frame != NULL) {
-            bool durable = append(n, frame);
-            atomic_store_explicit(durable ? &n->logged : &n->gave_up, true, memory_order_release);
-            bell_ring(&n->bell);
+        if (atomic_exchange_explicit(&n->to_log, false, memory_order_acq_rel)) {
+            bool done = work(n);
+            atomic_store_explicit(done ? &n->logged : &n->gave_up, true, memory_order_release);
+            order_wake(n);
             if (!log_is_prepared(n->log))
                 bell_ring(&n->prepare_bell);
             continue;
@@ -43,7 +55,7 @@ void *log_run(void *node)
         if (atomic_load_explicit(&n->stop_log, memory_order_acquire))
             return NULL;
         bell_rest(&n->log_bell);
-        if (atomic_load_explicit(&n->to_log, memory_order_acquire) == NULL &&
+        if (!atomic_load_explicit(&n->to_log, memory_order_acquire) &&
             !atomic_load_explicit(&n->stop_log, memory_order_acquire))
             bell_wait(&n->log_bell, -1);
         bell_awake(&n->log_bell);
@@ -65,7 +77,7 @@ static void prepare(struct node *n)
                    "the disk before the next "
                    "start");
     atomic_store_explicit(&n->no_space, rc != 0, memory_order_release);
-    bell_ring(&n->bell);
+    order_wake(n);
 }
 
 void *prepare_run(void *node)

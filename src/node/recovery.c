@@ -2,18 +2,22 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/err.h"
 #include "node/inside.h"
 
 enum { TXN_BYTES = 16 * 1024 * 1024, READERS_BESIDE_FRONTS = 8 };
 
-/* Entries of the log on their way into local storage, many in one transaction. */
+/* Entries of the log on their way into local storage, many in one transaction: those that are known
+ * to be committed, by the position that each frame keeps. The others stay in the tail, until this
+ * server's role says what becomes of them. */
 struct replay {
     struct node *node;
     struct store_txn *txn;
     size_t bytes; /* in the open transaction */
     uint64_t entries;
+    uint64_t commit; /* highest known */
     const char *why; /* a phrase, after a failure */
 };
 
@@ -25,33 +29,59 @@ static int replay_commit(struct replay *r)
     return rc;
 }
 
-static int replay_entry(struct replay *r, const struct entry *e)
+/* What is committed, from the front of the tail. */
+static int replay_tail(struct replay *r)
 {
-    int rc = entry_apply(r->txn, e);
-    r->entries++;
-    if (rc == ERR_CORRUPT)
-        r->why = "an entry does not fit local storage";
-    return rc;
+    struct node *n = r->node;
+    while (n->tail != NULL && n->tail->e.index <= r->commit) {
+        struct tail_entry *t = n->tail;
+        int rc = r->txn == NULL ? store_write_begin(n->store, &r->txn) : 0;
+        if (rc == 0)
+            rc = entry_apply(r->txn, &t->e);
+        if (rc == ERR_CORRUPT)
+            r->why = "an entry does not fit local storage";
+        if (rc != 0)
+            return rc;
+        r->bytes += t->bytes;
+        r->entries++;
+        n->tail = t->next;
+        if (n->tail == NULL)
+            n->tail_end = &n->tail;
+        n->tail_bytes -= t->bytes;
+        free(t);
+        if (r->bytes >= TXN_BYTES && (rc = replay_commit(r)) != 0)
+            return rc;
+    }
+    return 0;
 }
 
 static int replay_frame(void *context, const struct log_position *p, struct span payload)
 {
     struct replay *r = context;
-    int rc = r->txn == NULL ? store_write_begin(r->node->store, &r->txn) : 0;
-    (void)p;
-    for (struct span rest = payload; rc == 0 && rest.bytes != 0;) {
+    struct node *n = r->node;
+    for (struct span rest = payload; rest.bytes != 0;) {
         struct entry e;
-        long used = entry_decode(rest, store_state(r->txn)->chain, &e);
+        size_t bytes;
+        if (entry_peek(rest, &e, &bytes) && e.index <= n->state.applied && bytes != 0 &&
+            bytes <= rest.bytes) { /* applied before; it shares a frame with one that is not */
+            rest = span(rest.at + bytes, rest.bytes - bytes);
+            continue;
+        }
+        long used = entry_decode(rest, n->chain, &e);
         if (used <= 0) {
             r->why = used == ERR_NEWER ? "an entry was written by a newer version"
                                        : "an entry does not follow from the one before";
             return used == 0 ? ERR_CORRUPT : (int)used;
         }
-        rc = replay_entry(r, &e);
+        struct tail_entry *t = tail_copy(&e);
+        if (t == NULL)
+            return ERR_NO_MEMORY;
+        tail_add(n, t);
         rest = span(rest.at + used, rest.bytes - (size_t)used);
     }
-    r->bytes += payload.bytes;
-    return rc == 0 && r->bytes >= TXN_BYTES ? replay_commit(r) : rc;
+    if (p->commit > r->commit)
+        r->commit = p->commit;
+    return replay_tail(r);
 }
 
 static uint64_t clamp(uint64_t value, uint64_t low, uint64_t high)
@@ -125,7 +155,8 @@ static int open_store(struct node *n, char *why, size_t why_bytes)
 static int open_trusted_store(struct node *n, char *why, size_t why_bytes)
 {
     int rc = 0;
-    if (!data_dir_trusted(&n->dir) && there(n, "records.mdb")) {
+    n->proved = data_dir_trusted(&n->dir);
+    if (!n->proved && there(n, "records.mdb")) {
         n->o.say("records.mdb may not be whole (the machine stopped before it was written out, or "
                  "the data directory was moved, or trust.0 and trust.1 are lost): it is rebuilt "
                  "from the log");
@@ -163,7 +194,17 @@ static void say_rebuilt(struct node *n, uint64_t entries)
     n->o.say(sentence);
 }
 
-static int open_log(struct node *n, const struct store_state *state, char *why, size_t why_bytes)
+/* Where this server's own storage ends; entries are then added behind it. */
+static int take_state(struct node *n)
+{
+    int rc = stored_state(n, &n->state);
+    n->chain = n->state.chain;
+    n->time_us = n->state.time_us;
+    n->seq = n->state.seq;
+    return rc;
+}
+
+static int open_log(struct node *n, char *why, size_t why_bytes)
 {
     char folder[PATH_BYTES_MAX];
     const struct log_options o = {
@@ -173,12 +214,13 @@ static int open_log(struct node *n, const struct store_state *state, char *why, 
         .payload_bytes_max = n->entry_bytes_max,
         .seed = n->o.seed,
     };
-    struct replay r = {.node = n};
-    int rc =
-        log_open(&n->log, &o, state->applied + 1, state->applied, replay_frame, &r, why, why_bytes);
+    struct replay r = {.node = n, .commit = n->state.applied};
+    bool empty = n->state.applied == 0;
+    int rc = log_open(&n->log, &o, n->state.applied + 1, n->state.applied, replay_frame, &r, why,
+                      why_bytes);
     if (rc == 0)
         rc = replay_commit(&r);
-    if (rc == 0 && state->applied == 0 && r.entries != 0)
+    if (rc == 0 && empty && r.entries != 0)
         say_rebuilt(n, r.entries);
     store_write_abort(r.txn);
     if (rc != 0 && r.why != NULL)
@@ -193,22 +235,33 @@ static int open_log(struct node *n, const struct store_state *state, char *why, 
     return rc;
 }
 
-static int check(struct node *n, const struct store_state *state, char *why, size_t why_bytes)
+static int check(struct node *n, char *why, size_t why_bytes)
 {
-    if (log_last_index(n->log) == state->applied && log_last_chain(n->log) == state->chain)
+    if (log_last_chain(n->log) == n->chain &&
+        (n->tail != NULL || log_last_index(n->log) == n->state.applied))
         return 0;
     snprintf(why, why_bytes,
              "log and local storage in %s do not belong together (log ends at %" PRIu64
              ", storage at %" PRIu64
              "): restore the data directory from a copy; nothing was changed",
-             n->dir.path, log_last_index(n->log), state->applied);
+             n->dir.path, log_last_index(n->log), n->state.applied);
     return ERR_CORRUPT;
 }
 
-static int next_epoch(struct node *n, const struct store_state *state, char *why, size_t why_bytes)
+/* A primary's. */
+static int next_epoch(struct node *n, char *why, size_t why_bytes)
 {
-    int rc = data_dir_next_epoch(&n->dir, state->epoch, &n->epoch);
-    if (rc == ERR_CORRUPT)
+    const struct identity *i = &n->dir.identity;
+    uint64_t last = n->state.epoch;
+    for (const struct tail_entry *t = n->tail; t != NULL; t = t->next)
+        last = t->e.epoch;
+    int rc = data_dir_next_epoch(&n->dir, last, n->o.seed, &n->epoch);
+    if (rc == ERR_CORRUPT && i->starts == 0)
+        snprintf(why, why_bytes,
+                 "%s is a backup's data directory: name its primary with --primary; nothing was "
+                 "changed",
+                 n->dir.path);
+    else if (rc == ERR_CORRUPT)
         snprintf(why, why_bytes,
                  "identity.0 and identity.1 in %s are older than its log: restore the data "
                  "directory from a copy; nothing was changed",
@@ -219,11 +272,12 @@ static int next_epoch(struct node *n, const struct store_state *state, char *why
     return rc;
 }
 
-/* The first start makes a segment before it takes an epoch. So it was there, and going on without
- * it would begin an empty log beside the records. */
+/* The first start makes a segment before it takes or promises an epoch. So it was there, and going
+ * on without it would begin an empty log beside the records. */
 static int expect_log(struct node *n, char *why, size_t why_bytes)
 {
-    if (n->dir.identity.starts == 0 || data_dir_has_log(&n->dir))
+    const struct identity *i = &n->dir.identity;
+    if ((i->starts == 0 && i->hard.promised_epoch == 0) || data_dir_has_log(&n->dir))
         return 0;
     snprintf(why, why_bytes,
              "%s/log has no segment, but this server has run before: mount or put back the log, or "
@@ -232,9 +286,45 @@ static int expect_log(struct node *n, char *why, size_t why_bytes)
     return ERR_CORRUPT;
 }
 
+/* The set as local storage has it, for the status. */
+static int known_set(struct node *n)
+{
+    struct store_txn *txn;
+    struct span set;
+    int rc = store_write_begin(n->store, &txn);
+    if (rc != 0)
+        return rc;
+    rc = store_set_get(txn, &set);
+    if (rc == 0)
+        rc = peer_set_decode(set, &n->known_set);
+    store_write_abort(txn);
+    return rc == ERR_NOT_FOUND ? 0 : rc;
+}
+
+unsigned recovered_epochs(struct node *n, struct peer_point points[REPL_EPOCHS_MAX])
+{
+    struct store_txn *txn;
+    unsigned count = 0;
+    uint64_t epoch = 0, index = 0;
+    if (store_write_begin(n->store, &txn) == 0) {
+        while (store_epoch_next(txn, epoch, &epoch, &index) == 0) {
+            if (count == REPL_EPOCHS_MAX)
+                memmove(points, points + 1, --count * sizeof points[0]);
+            points[count++] = (struct peer_point){.epoch = epoch, .index = index};
+        }
+        store_write_abort(txn);
+    }
+    for (const struct tail_entry *t = n->tail; t != NULL; t = t->next)
+        if (t->e.kind == ENTRY_EPOCH_START) {
+            if (count == REPL_EPOCHS_MAX)
+                memmove(points, points + 1, --count * sizeof points[0]);
+            points[count++] = (struct peer_point){.epoch = t->e.epoch, .index = t->e.index};
+        }
+    return count;
+}
+
 int recover(struct node *n, char *why, size_t why_bytes)
 {
-    struct store_state state = {0};
     why[0] = '\0';
     int rc = choose_sizes(n, why, why_bytes);
     if (rc == 0)
@@ -242,15 +332,17 @@ int recover(struct node *n, char *why, size_t why_bytes)
     if (rc == 0)
         rc = open_trusted_store(n, why, why_bytes);
     if (rc == 0)
-        rc = stored_state(n, &state);
+        rc = take_state(n);
     if (rc == 0)
-        rc = open_log(n, &state, why, why_bytes);
+        rc = open_log(n, why, why_bytes);
     if (rc == 0)
-        rc = stored_state(n, &state);
+        rc = stored_state(n, &n->state);
     if (rc == 0)
-        rc = check(n, &state, why, why_bytes);
+        rc = known_set(n);
     if (rc == 0)
-        rc = next_epoch(n, &state, why, why_bytes);
+        rc = check(n, why, why_bytes);
+    if (rc == 0 && n->primary)
+        rc = next_epoch(n, why, why_bytes);
     if (rc != 0) {
         if (why[0] == '\0')
             snprintf(why, why_bytes, "cannot open records.mdb in %s: %s", n->dir.path,
@@ -259,9 +351,7 @@ int recover(struct node *n, char *why, size_t why_bytes)
     }
     char path[PATH_BYTES_MAX];
     n->o.disk->remove(n->o.disk->context, data_dir_path(&n->dir, "records.mdb.untrusted", path));
-    n->chain = state.chain;
-    n->time_us = state.time_us;
-    atomic_store(&n->o.visible->applied, state.applied);
-    atomic_store(&n->o.visible->seq, state.seq);
+    atomic_store(&n->o.visible->applied, n->state.applied);
+    atomic_store(&n->o.visible->seq, n->state.seq);
     return 0;
 }

@@ -172,6 +172,9 @@ int write_execute(struct execution *x, struct write_batch *b, struct write *w)
     int rc = w->key.bytes != 0 ? repeat(x, b, w) : 0;
     if (rc != 0)
         return rc > 0 ? 0 : rc;
+    if (w->payload.bytes > x->record_bytes_max) /* a backup may have been given another limit */
+        return refuse(x, b, w, ERR_TOO_LARGE, "a record has at most %zu bytes on the primary",
+                      x->record_bytes_max);
     if (x->disk_full)
         return refuse(x, b, w, ERR_DISK_FULL, NULL);
     if (w->key.bytes != 0 && keys_full(x))

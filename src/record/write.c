@@ -13,9 +13,9 @@ enum { KEEP_BYTES = 2 * BATCH_BYTES_MAX };
 _Static_assert((FRONT_BATCHES_MAX & (FRONT_BATCHES_MAX - 1)) == 0,
                "queues have a power of two of places");
 
-int write_port_init(struct write_port *p, struct bell *order)
+int write_port_init(struct write_port *p, void (*ring)(void *order), void *order)
 {
-    *p = (struct write_port){.order = order};
+    *p = (struct write_port){.ring = ring, .order = order};
     int rc = queue_init(&p->asked, FRONT_BATCHES_MAX);
     return rc != 0 ? rc : queue_init(&p->answered, FRONT_BATCHES_MAX);
 }
@@ -52,6 +52,7 @@ void write_batch_reset(struct write_batch *b)
     b->next = NULL;
     b->count = b->done = 0;
     b->weight = 0;
+    b->fate = FATE_ASKED;
     buf_reset(&b->asked, KEEP_BYTES);
     buf_reset(&b->answers, KEEP_BYTES);
 }
@@ -108,7 +109,7 @@ static int add_payload(struct write_batch *b, struct write *w, const struct requ
     return w->payload.bytes > bytes_max ? ERR_TOO_LARGE : rc;
 }
 
-static void add_condition(struct buf *to, const struct condition *c)
+void condition_add(struct buf *to, const struct condition *c)
 {
     char bytes[8];
     buf_add_char(to, (char)c->kind);
@@ -131,8 +132,8 @@ static void fingerprint(struct write_batch *b, struct write *w, const struct req
     buf_add_char(to, (char)w->method);
     buf_add_char(to, w->method == METHOD_PATCH && w->media == MEDIA_JSON_PATCH);
     buf_add(to, id, sizeof id);
-    add_condition(to, &rq->conditions.match);
-    add_condition(to, &rq->conditions.none_match);
+    condition_add(to, &rq->conditions.match);
+    condition_add(to, &rq->conditions.none_match);
     if (buf_room(to, w->collection.bytes + 1 + w->payload.bytes) != NULL) {
         buf_add_span(to, piece_span(to, w->collection));
         buf_add_char(to, '/'); /* no name has it, so name and payload cannot run into each other */

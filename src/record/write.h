@@ -48,14 +48,25 @@ struct write {
     bool given_up; /* answered outcome_unknown already */
 };
 
+/* Of a batch that a backup has sent to its primary. */
+enum write_fate {
+    FATE_ASKED,    /* not sent */
+    FATE_SENT,     /* the primary has it, or not */
+    FATE_ANSWERED, /* to be given back once local storage is at `index` */
+    FATE_DONE,     /* to be given back */
+};
+
 struct write_batch {
-    struct write_port *port;         /* where it came from and goes back to */
+    struct write_port *port;         /* where it came from and goes back to; NULL: to a link */
     struct write_batch *next;        /* of whoever holds it */
     struct write_batch *flying_next; /* of the front end, while the order thread holds it */
     uint64_t submitted_us;
     unsigned count; /* writes in it */
     unsigned done;  /* executed by the order thread */
     size_t weight;  /* bytes of answers that the front end expects, and counts */
+    unsigned link;  /* of the order thread: where it came from, without a port */
+    uint64_t forward_id, index;
+    enum write_fate fate;
     struct buf asked, answers;
     struct write writes[BATCH_WRITES_MAX];
 };
@@ -65,11 +76,13 @@ struct write_batch {
 struct write_port {
     struct queue asked, answered;
     atomic_bool watching;      /* the front end wants to be woken after each commit */
-    struct bell *order;        /* rung after `asked` got something */
+    void (*ring)(void *order); /* called after `asked` got something; from the front end's thread */
+    void *order;
     void (*wake)(void *front); /* called after `answered` got something; from the order thread */
     void *front;
 };
-int write_port_init(struct write_port *p, struct bell *order); /* ERR_NO_MEMORY */
+int write_port_init(struct write_port *p, void (*ring)(void *order),
+                    void *order); /* ERR_NO_MEMORY */
 void write_port_finish(struct write_port *p);
 
 struct piece piece_add(struct buf *to, struct span s); /* without memory it has no bytes */
@@ -81,6 +94,9 @@ static inline struct span piece_span(const struct buf *in, struct piece p)
 struct write_batch *write_batch_create(void);    /* NULL: no memory */
 void write_batch_destroy(struct write_batch *b); /* accepts NULL */
 void write_batch_reset(struct write_batch *b);
+
+/* Appends a condition as bytes: kind (1), number of tags (1), tags (8 each). */
+void condition_add(struct buf *to, const struct condition *c);
 
 /*
  * Sets up one write in the batch from a request whose target was parsed and whose payload json_scan

@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "record/effect.h"
+#include "repl/peer.h"
 
 enum { CHAIN_AT = ENTRY_HEAD_BYTES - 8 };
 
@@ -32,14 +33,12 @@ void entry_seal(struct entry *e, uint64_t chain_before, char *at)
     put_u64(at + CHAIN_AT, e->chain);
 }
 
-long entry_decode(struct span from, uint64_t chain_before, struct entry *e)
+bool entry_peek(struct span from, struct entry *e, size_t *bytes)
 {
     if (from.bytes < ENTRY_HEAD_BYTES)
-        return 0;
+        return false;
     const char *at = from.at;
-    size_t bytes = get_u32(at);
-    if (at[5] > ENTRY_VERSION)
-        return ERR_NEWER;
+    *bytes = get_u32(at);
     *e = (struct entry){
         .kind = (enum entry_kind)at[4],
         .epoch = get_u64(at + 8),
@@ -50,8 +49,19 @@ long entry_decode(struct span from, uint64_t chain_before, struct entry *e)
         .effects = get_u32(at + 48),
         .chain = get_u64(at + CHAIN_AT),
     };
-    if (bytes < ENTRY_HEAD_BYTES || at[5] != ENTRY_VERSION ||
-        (e->kind != ENTRY_WRITES && e->kind != ENTRY_EPOCH_START))
+    return true;
+}
+
+long entry_decode(struct span from, uint64_t chain_before, struct entry *e)
+{
+    size_t bytes;
+    const char *at = from.at;
+    if (!entry_peek(from, e, &bytes))
+        return 0;
+    if (at[5] > ENTRY_VERSION)
+        return ERR_NEWER;
+    if (bytes < ENTRY_HEAD_BYTES || at[5] != ENTRY_VERSION || at[4] < ENTRY_WRITES ||
+        at[4] > ENTRY_CONFIG || (e->kind != ENTRY_WRITES && e->effects != 0))
         return ERR_CORRUPT;
     if (bytes > from.bytes)
         return 0;
@@ -69,13 +79,20 @@ void entry_set_state(struct store_txn *txn, const struct entry *e)
     s->seq = e->first_seq + e->effects - 1;
 }
 
-int entry_apply(struct store_txn *txn, const struct entry *e)
+/* An entry of the log's own: it says where an epoch begins, and who is in sync. */
+static int apply_own(struct store_txn *txn, const struct entry *e)
 {
-    const struct store_state *s = store_state(txn);
-    if (e->index != s->applied + 1 || e->first_seq != s->seq + 1 || e->epoch < s->epoch ||
-        e->time_us < s->time_us)
-        return ERR_CORRUPT;
-    int rc = e->keys_forgotten != 0 ? store_keys_forget(txn, e->keys_forgotten) : 0;
+    struct peer_set set;
+    int rc = e->kind == ENTRY_EPOCH_START ? store_epoch_put(txn, e->epoch, e->index) : 0;
+    if (rc != 0 || e->body.bytes == 0)
+        return rc;
+    rc = peer_set_decode(e->body, &set);
+    return rc == 0 ? store_set_put(txn, e->body) : rc;
+}
+
+static int apply_effects(struct store_txn *txn, const struct entry *e)
+{
+    int rc = 0;
     struct span rest = e->body;
     for (uint32_t i = 0; rc == 0 && i < e->effects; i++) {
         struct effect effect;
@@ -85,8 +102,18 @@ int entry_apply(struct store_txn *txn, const struct entry *e)
         rc = effect_apply(txn, &effect, e->first_seq + i, e->time_us);
         rest = span(rest.at + used, rest.bytes - (size_t)used);
     }
-    if (rc == 0 && rest.bytes != 0)
+    return rc == 0 && rest.bytes != 0 ? ERR_CORRUPT : rc;
+}
+
+int entry_apply(struct store_txn *txn, const struct entry *e)
+{
+    const struct store_state *s = store_state(txn);
+    if (e->index != s->applied + 1 || e->first_seq != s->seq + 1 || e->epoch < s->epoch ||
+        e->time_us < s->time_us)
         return ERR_CORRUPT;
+    int rc = e->keys_forgotten != 0 ? store_keys_forget(txn, e->keys_forgotten) : 0;
+    if (rc == 0)
+        rc = e->kind == ENTRY_WRITES ? apply_effects(txn, e) : apply_own(txn, e);
     if (rc == 0)
         entry_set_state(txn, e);
     return rc;

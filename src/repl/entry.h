@@ -10,6 +10,7 @@
 #ifndef REPL_ENTRY_H
 #define REPL_ENTRY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"
@@ -18,7 +19,8 @@
 
 enum entry_kind {
     ENTRY_WRITES = 1,
-    ENTRY_EPOCH_START = 2, /* a primary's first entry; no effects */
+    ENTRY_EPOCH_START = 2, /* a primary's first entry; its body is the in-sync set, or nothing */
+    ENTRY_CONFIG = 3,      /* the in-sync set has changed; its body is the new one */
 };
 
 enum { ENTRY_HEAD_BYTES = 64, ENTRY_VERSION = 1 };
@@ -31,7 +33,7 @@ struct entry {
     uint64_t keys_forgotten; /* all keys with a seq up to this are forgotten first; 0: none */
     uint32_t effects;
     uint64_t chain;
-    struct span body; /* the effects' bytes */
+    struct span body; /* the effects' bytes, or a set (peer.h) */
 };
 
 /* Writes the head in front of a body that stands ENTRY_HEAD_BYTES behind `at`, and sets e->chain.
@@ -52,6 +54,10 @@ long entry_decode(struct span from, uint64_t chain_before, struct entry *e);
  * the store's errors.
  */
 int entry_apply(struct store_txn *txn, const struct entry *e);
+
+/* The head of the entry at the start of `from`, and how long the whole is, unchecked; its body is
+ * not set. False: `from` has no whole head. */
+bool entry_peek(struct span from, struct entry *e, size_t *bytes);
 
 /* The state after an entry, for whoever applied its effects already. */
 void entry_set_state(struct store_txn *txn, const struct entry *e);

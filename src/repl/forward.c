@@ -18,18 +18,6 @@ _Static_assert(ERR_COUNT_ <= UINT16_MAX, "a code is two bytes");
 
 /* --- Writes --- */
 
-static void add_condition(struct buf *to, const struct condition *c)
-{
-    char bytes[TAG_BYTES];
-    unsigned count = c->kind == CONDITION_TAGS ? c->count : 0;
-    buf_add_char(to, (char)c->kind);
-    buf_add_char(to, (char)count);
-    for (unsigned i = 0; i < count; i++) {
-        put_u64(bytes, c->tags[i]);
-        buf_add(to, bytes, sizeof bytes);
-    }
-}
-
 static void add_write(struct buf *to, const struct write_batch *b, const struct write *w)
 {
     struct conditions conditions = {.match.kind = CONDITION_ABSENT};
@@ -43,8 +31,8 @@ static void add_write(struct buf *to, const struct write_batch *b, const struct 
     buf_add(to, head, sizeof head);
     if (w->has_conditions)
         memcpy(&conditions, b->asked.at + w->conditions_at, sizeof conditions);
-    add_condition(to, &conditions.match);
-    add_condition(to, &conditions.none_match);
+    condition_add(to, &conditions.match);
+    condition_add(to, &conditions.none_match);
     buf_add_span(to, piece_span(&b->asked, w->collection));
     buf_add_span(to, piece_span(&b->asked, w->key));
     buf_add_span(to, piece_span(&b->asked, w->payload));

@@ -1,11 +1,19 @@
-/* The step of a primary with a required set that is this server alone. */
+/* What both roles of the step share. */
 #include "repl/step.h"
 
-#include "base/err.h"
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
 
-void repl_init(struct repl *r)
+#include "base/err.h"
+#include "repl/inside.h"
+
+void repl_init(struct repl *r, const struct repl_options *o, const struct repl_hard *hard)
 {
-    *r = (struct repl){.required = 1};
+    memset(r, 0, sizeof *r);
+    r->o = *o;
+    r->hard = *hard;
 }
 
 bool repl_busy(const struct repl *r)
@@ -13,87 +21,91 @@ bool repl_busy(const struct repl *r)
     return r->committed < r->last;
 }
 
-static struct repl_action *add(struct repl_actions *out, enum repl_action_kind kind)
+/* The bound holds for one event of the most members there can be: each gets two actions, and a few
+ * are this server's own. */
+struct repl_action *repl_add(struct repl_actions *out, enum repl_action_kind kind)
 {
+    assert(out->count < REPL_ACTIONS_MAX);
     struct repl_action *a = &out->list[out->count++];
-    *a = (struct repl_action){.kind = kind};
+    a->kind = kind;
+    a->entry = REPL_ENTRY_WRITES;
+    a->link = 0;
+    a->epoch = a->index = 0;
+    a->sentence[0] = '\0';
     return a;
 }
 
-static void append(struct repl *r, bool epoch_start, struct repl_actions *out)
+struct peer_message *repl_send(struct repl_actions *out, unsigned link, enum peer_kind kind,
+                               uint64_t epoch, uint64_t session)
 {
-    struct repl_action *a = add(out, REPL_APPEND);
-    a->epoch_start = epoch_start;
+    struct repl_action *a = repl_add(out, REPL_SEND);
+    a->link = link;
+    memset(&a->message, 0, sizeof a->message);
+    a->message.kind = kind;
+    a->message.epoch = epoch;
+    a->message.session = session;
+    return &a->message;
+}
+
+void repl_commit(struct repl *r, uint64_t index, struct repl_actions *out)
+{
+    r->committed = index;
+    struct repl_action *a = repl_add(out, REPL_COMMIT);
     a->epoch = r->epoch;
-    a->index = ++r->last;
+    a->index = index;
 }
 
-static void admit(struct repl *r, struct repl_actions *out)
+void repl_close(struct repl_actions *out, unsigned link, const char *format, ...)
 {
-    r->admitting = true;
-    add(out, REPL_ADMIT);
+    struct repl_action *a = repl_add(out, REPL_CLOSE);
+    a->link = link;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(a->sentence, sizeof a->sentence, format, args);
+    va_end(args);
 }
 
-/* S2: a new epoch for each life, higher than all before. S7: the recovered log is the truth; the
- * epoch's first entry goes behind it, and writes are admitted once that is committed. */
-static int start(struct repl *r, const struct repl_event *e, struct repl_actions *out)
+void repl_refuse(struct repl *r, struct repl_actions *out, unsigned link, enum peer_refusal code,
+                 const char *format, ...)
 {
-    if (RULE(S2) && e->epoch <= r->epoch)
-        return ERR_BAD_REQUEST;
-    r->epoch = e->epoch;
-    r->last = e->index;
-    r->committed = e->index;
-    for (unsigned i = 0; i < r->required; i++)
-        r->members[i].durable = e->index;
-    r->epoch_start = e->index + 1;
-    r->admitting = false;
-    append(r, true, out);
-    if (!RULE(S7))
-        admit(r, out);
-    return 0;
+    struct peer_message *m = repl_send(out, link, PEER_REFUSE, r->epoch, 0);
+    m->refuse.code = code;
+    m->refuse.promised_epoch = r->hard.promised_epoch;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(m->refuse.sentence, sizeof m->refuse.sentence, format, args);
+    va_end(args);
+    repl_close(out, link, "%s", m->refuse.sentence);
 }
 
-/* S3: what every member of the required set has durable, is committed. */
-static uint64_t lowest_durable(const struct repl *r)
+bool repl_same_id(const unsigned char *a, const unsigned char *b)
 {
-    uint64_t lowest = r->members[0].durable;
-    for (unsigned i = 1; RULE(S3) && i < r->required; i++)
-        if (r->members[i].durable < lowest)
-            lowest = r->members[i].durable;
-    return lowest;
+    return memcmp(a, b, PEER_ID_BYTES) == 0;
 }
 
-static int durable(struct repl *r, const struct repl_event *e, struct repl_actions *out)
+bool repl_no_id(const unsigned char *id)
 {
-    if (e->index > r->last)
-        return ERR_BAD_REQUEST;
-    if (e->index > r->members[0].durable)
-        r->members[0].durable = e->index;
-    uint64_t lowest = lowest_durable(r);
-    if (lowest <= r->committed)
-        return 0;
-    r->committed = lowest;
-    struct repl_action *commit = add(out, REPL_COMMIT);
-    commit->epoch = r->epoch;
-    commit->index = lowest;
-    if (!r->admitting && r->committed >= r->epoch_start)
-        admit(r, out);
-    return 0;
+    static const unsigned char none[PEER_ID_BYTES];
+    return repl_same_id(id, none);
 }
 
 int repl_step(struct repl *r, const struct repl_event *e, struct repl_actions *out)
 {
     out->count = 0;
-    switch (e->kind) {
-    case REPL_START:
-        return start(r, e, out);
-    case REPL_PROPOSE:
-        if (!r->admitting || repl_busy(r))
-            return ERR_BAD_REQUEST;
-        append(r, false, out);
-        return 0;
-    case REPL_DURABLE:
-        return durable(r, e, out);
+    return r->o.primary ? primary_step(r, e, out) : backup_step(r, e, out);
+}
+
+int repl_refusal(const struct repl *r)
+{
+    if (!r->o.primary)
+        return r->stage < REPL_SETTLING ? ERR_NO_PRIMARY : r->in_sync ? 0 : ERR_NOT_IN_SYNC;
+    if (r->fenced)
+        return ERR_NO_PRIMARY;
+    if (!r->admitting) {
+        for (unsigned i = 1; i < REPL_MEMBERS_MAX; i++)
+            if (repl_awaited(r, &r->members[i]))
+                return ERR_WAITING_FOR_MEMBERS;
+        return ERR_NOT_READY;
     }
-    return ERR_BAD_REQUEST;
+    return RULE(S23) && members_live(r) < r->o.min_copies ? ERR_TOO_FEW_COPIES : 0;
 }

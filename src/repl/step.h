@@ -1,13 +1,12 @@
 /*
  * Replication as a pure step: an event in, actions out, no input or output of its own, no clock, no
- * memory beyond its own struct. It knows positions (epoch, index) and who must have them durable;
- * entries' bytes, log, store and network are the driver's. Rules are named as in the design: S2,
- * S3, S7, S10.
+ * memory beyond its own struct. It knows positions (epoch, index), sessions and sets of servers;
+ * the bytes of entries, log, store, sockets and clients are the driver's (src/node, and the
+ * simulator in tests/sim). Rules S1, S2 … are named as in ARCHITECTURE.md.
  *
- * The driver does each action in the order given, before the next event:
- *   REPL_APPEND   make the entry of this epoch and index durable here, then report REPL_DURABLE
- *   REPL_COMMIT   apply everything up to this index to local storage, make it visible, then answer
- * its writes REPL_ADMIT    from now on REPL_PROPOSE may come
+ * One server is either the primary or a backup for the life of its process. The driver does each
+ * action in the order given, before the next event, and reports as each action says. Links are the
+ * driver's numbers for connections, from 1, never used twice in one life.
  */
 #ifndef REPL_STEP_H
 #define REPL_STEP_H
@@ -15,44 +14,172 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A rule that can be left out, to see that a test catches it. Always true in what is installed. */
-#define RULE(name) true
+#include "repl/peer.h"
+#include "repl/rules.h"
 
-enum { REPL_MEMBERS_MAX = 16, REPL_ACTIONS_MAX = 4 };
+enum {
+    REPL_MEMBERS_MAX = PEER_SET_MAX,
+    REPL_EPOCHS_MAX = 64, /* no longer used here */
+    REPL_ACTIONS_MAX = 4 * REPL_MEMBERS_MAX,
+    REPL_BEAT_US = 250 * 1000,  /* between heartbeats; sooner with a short time-out */
+    REPL_STALL_US = 500 * 1000, /* no REPL_TIME for so long: this server itself stood still */
+    REPL_JOIN_LAG = 8, /* a backup is admitted when it is at most so many entries behind, */
+    REPL_JOIN_LAG_US =
+        200 * 1000, /* or has what was there so long ago: commits wait for the rest */
+    REPL_DROPS_WINDOW_US = 600 * 1000 * 1000,
+    REPL_BACK_OFF_US =
+        1000 * 1000, /* before the second readmission in that window; then doubling */
+    REPL_BACK_OFF_MAX_US = 60 * 1000 * 1000,
+};
 
-/* A server whose durable position a commit waits for. Member 0 is this server. */
+struct repl_options {
+    struct peer_server self;
+    char address[PEER_ADDRESS_BYTES_MAX + 1];
+    uint64_t life; /* random, of this process */
+    uint32_t group, generation;
+    bool primary;
+    bool ack_all;        /* else a commit needs the primary alone */
+    uint32_t min_copies; /* S23 */
+    uint64_t timeout_us; /* --backup-timeout-ms */
+};
+
+/* What must survive the process; small. */
+struct repl_hard {
+    unsigned char cluster[PEER_ID_BYTES];   /* zeros: none yet */
+    uint64_t promised_epoch, promised_life; /* S1; a primary's own */
+    bool complete;                          /* a backup: it had all that was committed, once */
+    struct peer_set set;                    /* a primary: the in-sync set, itself among them */
+};
+
+/* A server as the primary sees it. Member 0 is the primary itself. */
 struct repl_member {
-    uint64_t durable; /* reported in this epoch and session (S3) */
+    struct peer_server server; /* id all zeros: the place is free */
+    char address[PEER_ADDRESS_BYTES_MAX + 1];
+    bool in_set;    /* of the set that is on the disk */
+    bool joining;   /* in the required set, and not yet in the one on the disk (S5) */
+    bool leaving;   /* is to be taken from it */
+    bool saving;    /* the set being written differs from the one on the disk in it */
+    bool seen;      /* has matched in this life */
+    bool matched;   /* in this session, as the next two */
+    bool acked;     /* has reported what it has durable */
+    bool caught_up; /* has been near enough to the end */
+    unsigned link;  /* 0: not connected */
+    uint64_t life, session;
+    uint64_t look_up;   /* index whose entry is being looked up for the match; with !matched */
+    unsigned point;     /* the hello's point that it is for, */
+    uint64_t low, high; /* and the indexes that are left for its match */
+    unsigned points_count;
+    struct peer_point points[PEER_POINTS_MAX];
+    uint64_t durable, applied; /* reported in this epoch and session (S18) */
+    uint64_t acknowledged;     /* S15: highest committed index it acknowledged in this life */
+    uint64_t goal, goal_us;    /* this log's end, and when: it is caught up if it gets there soon */
+    uint64_t heard_us, progress_us;
+    uint64_t behind_since_us; /* 0: it has applied all that was committed when last heard */
+    unsigned drops;
+    uint64_t drops_since_us, readmit_us;
+};
+
+enum repl_stage {                /* of a backup */
+                  REPL_ALONE,    /* no link */
+                  REPL_GREETED,  /* hello was sent */
+                  REPL_SETTLING, /* promise and cut are being made durable; updates must wait */
+                  REPL_FOLLOWING,
+                  REPL_ALARMED, /* S9: for good */
 };
 
 struct repl {
-    uint64_t epoch;       /* of this process's life (S2); 0: not started */
-    uint64_t last;        /* index of the last entry given out to be appended */
-    uint64_t committed;   /* lowest durable index over the required set */
+    struct repl_options o;
+    struct repl_hard hard;
+    uint64_t now_us;
+    uint64_t epoch;     /* primary: of this life (S2); backup: of the session */
+    uint64_t last;      /* index of the last entry given out to be appended */
+    uint64_t durable;   /* on this server */
+    uint64_t committed; /* never decreases */
+    bool saving;        /* `hard` is being written */
+
+    /* a primary */
     uint64_t epoch_start; /* index of this epoch's first entry */
+    uint64_t beat_us;     /* when the last heartbeat was sent */
     bool admitting;
-    unsigned required; /* members in use: the required set */
+    bool fenced;     /* a higher generation was seen: no writes any more */
+    bool config_due; /* the set on the disk has changed since the last CONFIG entry */
     struct repl_member members[REPL_MEMBERS_MAX];
+
+    /* a backup */
+    enum repl_stage stage;
+    unsigned link;
+    bool cut_due, cutting; /* wanted in this session; on its way */
+    bool save_due;         /* once what is being written is */
+    bool in_sync;          /* the primary said so in this session */
+    uint64_t sessions;     /* asked for in this life */
+    uint64_t session;      /* the last that was asked for: no message of an older one counts */
+    uint64_t matched;      /* highest index known to be the primary's too, in this session (S10) */
+    uint64_t commit_known; /* the primary's */
+    uint64_t goal;         /* what was committed when the session began */
+    uint64_t heard_us;
+    struct peer_server primary;
+    enum peer_refusal refusal;               /* the last one, */
+    char refusal_sentence[DETAIL_BYTES_MAX]; /* until a welcome; "" without */
 };
 
 enum repl_event_kind {
-    REPL_START,   /* epoch, index: a new epoch, and the end of the log that was recovered, all of
-                     which is the truth (S7) */
-    REPL_PROPOSE, /* an entry with writes is wanted */
-    REPL_DURABLE, /* index: durable on this server */
+    /* Once. primary: `epoch` is new and on the disk (S2), `index` the end of the log, all of which
+     * is the truth (S7), `committed` what local storage proves. backup: `index`, `committed`. */
+    REPL_START,
+    REPL_TIME,    /* now_us; about every 50 ms */
+    REPL_PROPOSE, /* primary: an entry with writes is wanted */
+    REPL_DURABLE, /* index: all up to it is durable here */
+    REPL_SAVED,   /* the last REPL_SAVE is durable */
+    REPL_CUT_DONE,
+    REPL_LINK_UP,   /* backup: a link to the primary is there, all that was accepted is durable and
+                       no cut is on its way; `points` for the hello */
+    REPL_LINK_DOWN, /* link: it is gone, whoever closed it; also after REPL_CLOSE */
+    REPL_MESSAGE,   /* link, message; with WELCOME also `point`: this log's entry at match.index, or
+                       the point 0 where there is none such above the committed. An UPDATE whose
+                       entries do not follow from this log is not given, nor are FORWARD and ANSWER
+                     */
+    REPL_LOOKED_UP, /* link, point: this log's entry there; rc: 0 or why it cannot be told */
+    REPL_DROP,      /* primary: the operator takes `name` from the set */
 };
 
 struct repl_event {
     enum repl_event_kind kind;
-    uint64_t epoch, index;
+    int rc;
+    unsigned link, points_count;
+    uint64_t epoch, index, committed, now_us;
+    struct peer_point point;
+    const struct peer_point *points;
+    const struct peer_message *message;
+    const char *name;
 };
 
-enum repl_action_kind { REPL_APPEND, REPL_COMMIT, REPL_ADMIT };
+enum repl_action_kind {
+    REPL_APPEND, /* primary: make the entry of this kind, epoch and index, append it (REPL_DURABLE),
+                    ship it to the links that stream */
+    REPL_ACCEPT, /* backup: append the entries of the message (REPL_DURABLE) */
+    REPL_COMMIT, /* apply everything up to index to local storage, then answer */
+    REPL_SAVE,   /* write r->hard, with `set` as its set on a primary; then REPL_SAVED. At most one
+                    is on its way */
+    REPL_CUT,    /* backup: remove the entries above index from the log, then REPL_CUT_DONE */
+    REPL_SEND,   /* message; the driver fills digest, applied and seqs */
+    REPL_STREAM, /* primary: from now on ship all entries from index on over the link */
+    REPL_CLOSE,  /* the link, after what was sent before; `sentence` is for the operator */
+    REPL_LOOK_UP, /* primary: the log's entry `index`, also one that is not durable yet; then
+                     REPL_LOOKED_UP; more of them may follow for one link */
+    REPL_SAY,     /* `sentence` is for the operator */
+    REPL_ALARM,   /* likewise; this server must stop to serve and to write (S9) */
+};
+
+enum repl_entry { REPL_ENTRY_WRITES, REPL_ENTRY_EPOCH_START, REPL_ENTRY_CONFIG };
 
 struct repl_action {
     enum repl_action_kind kind;
-    bool epoch_start; /* APPEND: the entry that opens the epoch, without writes */
+    enum repl_entry entry;
+    unsigned link;
     uint64_t epoch, index;
+    char sentence[DETAIL_BYTES_MAX];
+    struct peer_message message;
+    struct peer_set set; /* SAVE on a primary; APPEND of EPOCH_START and CONFIG */
 };
 
 struct repl_actions {
@@ -60,13 +187,28 @@ struct repl_actions {
     struct repl_action list[REPL_ACTIONS_MAX];
 };
 
-void repl_init(struct repl *r); /* the required set is this server alone */
+void repl_init(struct repl *r, const struct repl_options *o, const struct repl_hard *hard);
 
-/* 0, or ERR_BAD_REQUEST for an event that has no place now (nothing happened): not admitting yet,
- * an entry under way, an epoch that is not higher, an index that was never given out. */
+/* 0, or ERR_BAD_REQUEST for an event that has no place now, ERR_NOT_FOUND for a DROP of somebody
+ * who is not in the set: then nothing happened. What a peer sends is never an error here: it is
+ * ignored, or answered by REPL_CLOSE. */
 int repl_step(struct repl *r, const struct repl_event *e, struct repl_actions *out);
 
 /* An entry was given out and is not committed. */
 bool repl_busy(const struct repl *r);
+
+/* Why no write can be taken now: 0, or NOT_READY, WAITING_FOR_MEMBERS, TOO_FEW_COPIES, NO_PRIMARY,
+ * NOT_IN_SYNC. */
+int repl_refusal(const struct repl *r);
+
+/* Of a primary's member: it is in the set to stay, and not in session: nothing is committed until
+ * it comes or the operator drops it; commits wait for it; what people are told. */
+bool repl_awaited(const struct repl *r, const struct repl_member *m);
+bool repl_required(const struct repl *r, const struct repl_member *m);
+bool repl_in_sync(const struct repl *r, const struct repl_member *m);
+/* Servers that are known to have this entry on their disk. */
+unsigned repl_copies(const struct repl *r, uint64_t index);
+/* The member of a link in session; NULL: none. */
+struct repl_member *repl_member_of(struct repl *r, unsigned link);
 
 #endif

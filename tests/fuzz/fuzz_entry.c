@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "record/effect.h"
 #include "repl/entry.h"
+#include "repl/peer.h"
 
 enum { BEND_COUNT = 1, BEND_INDEX = 2, BEND_SEQ = 4, BEND_EPOCH = 8, BEND_TIME = 16, START = 32 };
 
@@ -46,7 +47,8 @@ static void decode_any(struct span bytes)
     assert(used == 0 || used == ERR_CORRUPT || used == ERR_NEWER || used >= ENTRY_HEAD_BYTES);
     if (used > 0) {
         assert((size_t)used <= bytes.bytes);
-        assert(e.kind == ENTRY_WRITES || e.kind == ENTRY_EPOCH_START);
+        assert(e.kind >= ENTRY_WRITES && e.kind <= ENTRY_CONFIG);
+        assert(e.kind == ENTRY_WRITES || e.effects == 0);
         assert(e.body.at == bytes.at + ENTRY_HEAD_BYTES);
         assert(e.body.bytes == (size_t)used - ENTRY_HEAD_BYTES);
     }
@@ -175,15 +177,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     struct span body = {all.at + 4, size - 4};
     unsigned bend = data[0];
-    uint32_t effects = effects_in(body, &rest);
+    bool own = (bend & START) != 0; /* an entry of the log's own: its body is a set, or nothing */
+    uint32_t effects = own ? 0 : effects_in(body, &rest);
+    struct peer_set set;
+    if (own)
+        rest = body.bytes == 0 || peer_set_decode(body, &set) == 0 ? span(NULL, 0) : body;
     struct entry e = {
-        .kind = bend & START ? ENTRY_EPOCH_START : ENTRY_WRITES,
+        .kind = !own          ? ENTRY_WRITES
+                : data[1] & 1 ? ENTRY_CONFIG
+                              : ENTRY_EPOCH_START,
         .epoch = bend & BEND_EPOCH ? data[1] : 1,
         .index = bend & BEND_INDEX ? data[1] : 2,
         .first_seq = bend & BEND_SEQ ? data[1] : 4,
         .time_us = bend & BEND_TIME ? data[1] * 100U : 1000,
         .keys_forgotten = data[2],
-        .effects = bend & BEND_COUNT ? data[1] : effects,
+        .effects = bend & BEND_COUNT && !own ? data[1] : effects,
         .body = body,
     };
     bool fits = e.epoch >= 1 && e.index == 2 && e.first_seq == 4 && e.time_us >= 1000 &&

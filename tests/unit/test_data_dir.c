@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/stable.h"
 #include "node/data_dir.h"
 #include "support/disk_fake.h"
 
@@ -57,7 +58,7 @@ static int teardown(void **state)
 
 static int open_dir(struct place *p, struct data_dir *d)
 {
-    return data_dir_open(d, &p->disk, p->data, "t", "/proc/sys/kernel/random/boot_id", p->why,
+    return data_dir_open(d, &p->disk, p->data, "t", "/proc/sys/kernel/random/boot_id", true, p->why,
                          sizeof p->why);
 }
 
@@ -70,7 +71,7 @@ static void a_new_directory_outlives_a_power_failure(void **state)
     data_dir_close(&d);
     disk_fake_start(p->fake);
     assert_int_equal(open_dir(p, &d), 0);
-    assert_memory_equal(d.identity.id, made.id, sizeof made.id);
+    assert_memory_equal(d.identity.server.id, made.server.id, sizeof made.server.id);
     data_dir_close(&d);
 }
 
@@ -82,7 +83,7 @@ static void an_epoch_is_never_given_twice(void **state)
     for (uint64_t nth = 1; nth < 40; nth++) {
         disk_fake_end_at(p->fake, nth, FAKE_POWER_LOSE_SOME, FAKE_TORN_SECTORS);
         if (open_dir(p, &d) == 0) {
-            while (data_dir_next_epoch(&d, 0, &epoch) == 0) {
+            while (data_dir_next_epoch(&d, 0, 9, &epoch) == 0) {
                 assert_true(epoch > last);
                 last = epoch;
             }
@@ -92,7 +93,7 @@ static void an_epoch_is_never_given_twice(void **state)
         disk_fake_start(p->fake);
     }
     assert_int_equal(open_dir(p, &d), 0);
-    assert_int_equal(data_dir_next_epoch(&d, 0, &epoch), 0);
+    assert_int_equal(data_dir_next_epoch(&d, 0, 9, &epoch), 0);
     assert_true(epoch > last);
     data_dir_close(&d);
 }
@@ -104,9 +105,92 @@ static void an_epoch_below_the_log_s_is_refused_however_often(void **state)
     uint64_t epoch;
     assert_int_equal(open_dir(p, &d), 0);
     for (int i = 0; i < 5; i++)
-        assert_int_equal(data_dir_next_epoch(&d, 2, &epoch), ERR_CORRUPT);
-    assert_int_equal(data_dir_next_epoch(&d, 0, &epoch), 0);
+        assert_int_equal(data_dir_next_epoch(&d, 2, 9, &epoch), ERR_CORRUPT);
+    assert_int_equal(data_dir_next_epoch(&d, 0, 9, &epoch), 0);
     assert_int_equal(epoch, 1);
+    data_dir_close(&d);
+}
+
+static void an_epoch_is_promised_to_this_life_and_the_server_is_in_its_own_set(void **state)
+{
+    struct place *p = *state;
+    struct data_dir d;
+    uint64_t epoch;
+    assert_int_equal(open_dir(p, &d), 0);
+    assert_int_equal(data_dir_next_epoch(&d, 0, 77, &epoch), 0);
+    data_dir_close(&d);
+    assert_int_equal(open_dir(p, &d), 0);
+    assert_int_equal(d.identity.hard.promised_epoch, epoch);
+    assert_int_equal(d.identity.hard.promised_life, 77);
+    assert_int_equal(d.identity.hard.set.count, 1);
+    assert_string_equal(d.identity.hard.set.list[0].name, "t");
+    assert_memory_equal(d.identity.hard.set.list[0].id, d.identity.server.id, PEER_ID_BYTES);
+    data_dir_close(&d);
+}
+
+static void an_epoch_below_what_was_promised_to_another_is_refused(void **state)
+{
+    struct place *p = *state;
+    struct data_dir d;
+    uint64_t epoch;
+    assert_int_equal(open_dir(p, &d), 0);
+    struct repl_hard hard = d.identity.hard;
+    hard.promised_epoch = 5;
+    assert_int_equal(data_dir_save(&d, &hard), 0);
+    assert_int_equal(data_dir_next_epoch(&d, 0, 9, &epoch), ERR_CORRUPT);
+    data_dir_close(&d);
+}
+
+static void what_is_saved_is_there_after_a_power_failure(void **state)
+{
+    struct place *p = *state;
+    struct data_dir d;
+    struct repl_hard hard = {.promised_epoch = 3, .promised_life = 4, .complete = true};
+    assert_int_equal(open_dir(p, &d), 0);
+    memset(hard.cluster, 'c', sizeof hard.cluster);
+    for (unsigned i = 0; i < PEER_SET_MAX; i++) {
+        snprintf(hard.set.list[i].name, sizeof hard.set.list[i].name, "server%u", i);
+        hard.set.list[i].id[0] = (unsigned char)(i + 1);
+        hard.set.count++;
+    }
+    assert_int_equal(data_dir_save(&d, &hard), 0);
+    data_dir_close(&d);
+    disk_fake_start(p->fake);
+    assert_int_equal(open_dir(p, &d), 0);
+    assert_memory_equal(&d.identity.hard, &hard, sizeof hard);
+    data_dir_close(&d);
+}
+
+static void a_backup_begins_no_cluster(void **state)
+{
+    static const unsigned char none[PEER_ID_BYTES];
+    struct place *p = *state;
+    struct data_dir d;
+    assert_int_equal(
+        data_dir_open(&d, &p->disk, p->data, "t", "/dev/null", false, p->why, sizeof p->why), 0);
+    assert_memory_equal(d.identity.hard.cluster, none, sizeof none);
+    assert_memory_not_equal(d.identity.server.id, none, sizeof none);
+    data_dir_close(&d);
+}
+
+/* As the version before replication wrote it. */
+static void an_identity_of_format_1_is_read(void **state)
+{
+    struct place *p = *state;
+    struct data_dir d;
+    char path[100], bytes[108] = {1};
+    memset(bytes + 4, 'c', 16);
+    memset(bytes + 20, 'i', 16);
+    bytes[40] = 7;
+    bytes[44] = 's';
+    snprintf(path, sizeof path, "%s/identity", p->data);
+    assert_int_equal(p->disk.make_folder(p->disk.context, p->data), 0);
+    assert_int_equal(stable_write(&p->disk, path, bytes, sizeof bytes), 0);
+    assert_int_equal(open_dir(p, &d), 0);
+    assert_int_equal(d.identity.starts, 7);
+    assert_int_equal(d.identity.hard.cluster[0], 'c');
+    assert_int_equal(d.identity.server.id[15], 'i');
+    assert_int_equal(d.identity.hard.set.count, 0);
     data_dir_close(&d);
 }
 
@@ -136,7 +220,7 @@ static void what_was_written_once_needs_no_space_to_be_written_again(void **stat
     assert_int_equal(data_dir_mark(&d, false), 0);
     size_t files = disk_fake_files(p->fake);
     assert_int_equal(data_dir_mark(&d, true), 0);
-    assert_int_equal(data_dir_next_epoch(&d, 0, &epoch), 0);
+    assert_int_equal(data_dir_next_epoch(&d, 0, 9, &epoch), 0);
     assert_int_equal(disk_fake_files(p->fake), files);
     data_dir_close(&d);
 }
@@ -158,6 +242,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         DIR_TEST(a_new_directory_outlives_a_power_failure),
         DIR_TEST(an_epoch_is_never_given_twice),
+        DIR_TEST(an_epoch_is_promised_to_this_life_and_the_server_is_in_its_own_set),
+        DIR_TEST(an_epoch_below_what_was_promised_to_another_is_refused),
+        DIR_TEST(what_is_saved_is_there_after_a_power_failure),
+        DIR_TEST(a_backup_begins_no_cluster),
+        DIR_TEST(an_identity_of_format_1_is_read),
         DIR_TEST(an_epoch_below_the_log_s_is_refused_however_often),
         DIR_TEST(storage_is_trusted_after_a_kill_but_not_after_a_failed_sync),
         DIR_TEST(what_was_written_once_needs_no_space_to_be_written_again),

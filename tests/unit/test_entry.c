@@ -11,6 +11,7 @@
 #include "guard.h"
 #include "primary.h"
 #include "record/effect.h"
+#include "repl/peer.h"
 
 /* --- Bytes --- */
 
@@ -178,6 +179,61 @@ static void the_state_after_an_entry_is_its_position(void **state)
     commit(txn);
 }
 
+/* The next entry of the log's own, with this body. */
+static struct entry own(struct primary *p, enum entry_kind kind, const struct buf *body)
+{
+    struct store_state s = state_of(p);
+    return (struct entry){
+        .kind = kind,
+        .epoch = s.epoch + 1,
+        .index = s.applied + 1,
+        .first_seq = s.seq + 1,
+        .time_us = s.time_us,
+        .body = buf_span(body),
+    };
+}
+
+static void an_entry_of_the_log_s_own_says_who_is_in_sync_and_where_an_epoch_begins(void **state)
+{
+    struct primary *p = *state;
+    struct buf body = {0};
+    const struct peer_set set = {.count = 2, .list = {{"seoul", {1}}, {"busan", {2}}}};
+    uint64_t epoch = 0, index = 0;
+    struct span kept;
+    WRITE(p, "POST /notes {}");
+    peer_set_encode(&body, &set);
+    const struct entry start = own(p, ENTRY_EPOCH_START, &body);
+    struct store_txn *txn = begin(p->s);
+    assert_int_equal(entry_apply(txn, &start), 0);
+    assert_int_equal(store_epoch_next(txn, 0, &epoch, &index), 0);
+    assert_int_equal(epoch, start.epoch);
+    assert_int_equal(index, start.index);
+    assert_int_equal(store_set_get(txn, &kept), 0);
+    assert_true(span_eq(kept, buf_span(&body)));
+    commit(txn);
+    const struct entry config = own(p, ENTRY_CONFIG, &body);
+    txn = begin(p->s);
+    assert_int_equal(entry_apply(txn, &config), 0);
+    assert_int_equal(store_epoch_next(txn, epoch, &epoch, &index), ERR_NOT_FOUND);
+    commit(txn);
+    buf_finish(&body);
+}
+
+static void an_entry_of_the_log_s_own_with_another_body_is_corrupt(void **state)
+{
+    struct primary *p = *state;
+    struct buf body = {0};
+    WRITE(p, "POST /notes {}");
+    buf_add_text(&body, "no set");
+    const struct store_state before = state_of(p);
+    const struct entry e = own(p, ENTRY_CONFIG, &body);
+    struct store_txn *txn = begin(p->s);
+    assert_int_equal(entry_apply(txn, &e), ERR_CORRUPT);
+    store_write_abort(txn);
+    assert_unchanged(p, &before);
+    buf_finish(&body);
+}
+
 /* An entry with one effect that fits `p` as it is. */
 static struct entry fitting(struct primary *p, struct buf *effects)
 {
@@ -296,6 +352,8 @@ static void an_entry_is_applied_once(void **state)
 
 #define RULES(X)                                                                                   \
     X(the_state_after_an_entry_is_its_position)                                                    \
+    X(an_entry_of_the_log_s_own_says_who_is_in_sync_and_where_an_epoch_begins)                     \
+    X(an_entry_of_the_log_s_own_with_another_body_is_corrupt)                                      \
     X(an_entry_that_is_not_the_next_one_is_corrupt)                                                \
     X(an_effect_that_does_not_fit_the_storage_is_corrupt)                                          \
     X(a_backup_forgets_the_keys_that_the_primary_forgot)                                           \

@@ -1,273 +1,354 @@
-/* Rules of the replication step, by their names in the design: events in, actions out. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <setjmp.h>
-
-#include <cmocka.h>
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-
-#include "base/err.h"
-#include "repl/step.h"
-
-enum { SAID_BYTES = 200 };
-
-/* What the step says to do, as "append 1/3 start, commit 3, admit". */
-static const char *said(const struct repl_actions *out, char to[SAID_BYTES])
-{
-    int used = 0;
-    to[0] = '\0';
-    for (unsigned i = 0; i < out->count; i++) {
-        const struct repl_action *a = &out->list[i];
-        const char *comma = i == 0 ? "" : ", ";
-        int room = SAID_BYTES - used;
-        if (a->kind == REPL_APPEND)
-            used += snprintf(to + used, (size_t)room, "%sappend %d/%d%s", comma, (int)a->epoch,
-                             (int)a->index, a->epoch_start ? " start" : "");
-        else if (a->kind == REPL_COMMIT)
-            used += snprintf(to + used, (size_t)room, "%scommit %d", comma, (int)a->index);
-        else
-            used += snprintf(to + used, (size_t)room, "%sadmit", comma);
-    }
-    return to;
-}
-
-static void assert_step(struct repl *r, struct repl_event e, const char *expected)
-{
-    struct repl_actions out = {.count = 99};
-    char found[SAID_BYTES];
-    assert_int_equal(repl_step(r, &e, &out), 0);
-    assert_string_equal(said(&out, found), expected);
-}
-
-/* The event has no place now: nothing is said and nothing happened. */
-static void assert_no_place(struct repl *r, struct repl_event e)
-{
-    const struct repl before = *r;
-    struct repl_actions out = {.count = 99};
-    assert_int_equal(repl_step(r, &e, &out), ERR_BAD_REQUEST);
-    assert_int_equal(out.count, 0);
-    assert_memory_equal(r, &before, sizeof before);
-}
-
-static struct repl_event start(uint64_t epoch, uint64_t index)
-{
-    return (struct repl_event){.kind = REPL_START, .epoch = epoch, .index = index};
-}
-
-static struct repl_event durable(uint64_t index)
-{
-    return (struct repl_event){.kind = REPL_DURABLE, .index = index};
-}
-
-static const struct repl_event propose = {.kind = REPL_PROPOSE};
+/* Rules of a primary's step, by their names in the design: events in, actions out. */
+#include "step_case.h"
 
 static void S2_each_life_of_the_process_has_a_higher_epoch(void **state)
 {
     (void)state;
-    struct repl r;
-    repl_init(&r);
-    assert_no_place(&r, start(0, 0));
-    assert_step(&r, start(3, 0), "append 3/1 start");
-    assert_step(&r, durable(1), "commit 1, admit");
-    assert_no_place(&r, start(3, 1));
-    assert_no_place(&r, start(2, 1));
-    assert_step(&r, start(4, 1), "append 4/2 start");
-    assert_step(&r, durable(2), "commit 2, admit");
-    assert_step(&r, propose, "append 4/3");
+    struct step_case c;
+    make_primary(&c, 1, "");
+    c.r.hard.promised_epoch = 5;
+    expect(&c, start(0, 0, 0), "no place");
+    expect(&c, start(5, 0, 0), "no place");
+    expect(&c, plain(REPL_PROPOSE), "no place");
+    expect(&c, start(6, 3, 2), "append 6/4 start {p}");
+    expect(&c, start(7, 4, 4), "no place");
+}
+
+static void
+S7_the_whole_recovered_log_is_the_truth_and_writes_wait_for_the_epochs_start(void **state)
+{
+    (void)state;
+    struct step_case c;
+    make_primary(&c, 1, "");
+    expect(&c, start(5, 41, 30), "append 5/42 start {p}");
+    assert_true(repl_busy(&c.r));
+    assert_int_equal(repl_refusal(&c.r), ERR_NOT_READY);
+    expect(&c, plain(REPL_PROPOSE), "no place");
+    expect(&c, durable(41), "commit 41");
+    assert_int_equal(repl_refusal(&c.r), ERR_NOT_READY);
+    expect(&c, durable(42), "commit 42");
+    assert_int_equal(repl_refusal(&c.r), 0);
+    expect(&c, plain(REPL_PROPOSE), "append 5/43");
+    expect(&c, plain(REPL_PROPOSE), "no place");
+    expect(&c, durable(44), "no place");
+    expect(&c, durable(43), "commit 43");
+    expect(&c, durable(7), "");
 }
 
 static void S3_an_index_is_committed_when_the_whole_required_set_has_it_durable(void **state)
 {
     (void)state;
-    struct repl r;
-    repl_init(&r);
-    r.required = 3;
-    assert_step(&r, start(1, 10), "append 1/11 start");
-    assert_step(&r, durable(11), "");
-    assert_true(repl_busy(&r));
-    r.members[1].durable = 11;
-    assert_step(&r, durable(11), "");
-    r.members[2].durable = 11;
-    assert_step(&r, durable(11), "commit 11, admit");
-    assert_false(repl_busy(&r));
+    struct step_case c;
+    begin(&c, 1);
+    join(&c, "a", 1, 11, 1, 1);
+    join(&c, "b", 2, 12, 1, c.r.last);
+    uint64_t i = c.r.last + 1;
+    after(&c, plain(REPL_PROPOSE));
+    expect(&c, ack(&c, 1, 11, i), "");
+    expect(&c, durable(i), "");
+    assert_int_equal(repl_copies(&c.r, i), 2);
+    expect(&c, ack(&c, 2, 12, i), "commit 4");
     /* the others first: this server counts, too */
-    assert_step(&r, propose, "append 1/12");
-    r.members[1].durable = r.members[2].durable = 12;
-    assert_step(&r, durable(11), "");
-    assert_int_equal(r.committed, 11);
-    assert_step(&r, durable(12), "commit 12");
-    /* one that is ahead commits nothing */
-    assert_step(&r, propose, "append 1/13");
-    r.members[1].durable = 13;
-    assert_step(&r, durable(13), "");
-    assert_int_equal(r.committed, 12);
+    after(&c, plain(REPL_PROPOSE));
+    expect(&c, ack(&c, 1, 11, i + 1), "");
+    expect(&c, ack(&c, 2, 12, i + 1), "");
+    expect(&c, durable(i + 1), "commit 5");
 }
 
-static void S7_the_whole_recovered_log_is_the_truth_and_the_epoch_begins_behind_it(void **state)
+static void S4_S5_a_backup_is_required_before_the_set_with_it_is_written(void **state)
 {
     (void)state;
-    struct repl r;
-    repl_init(&r);
-    assert_step(&r, start(5, 41), "append 5/42 start");
-    assert_int_equal(r.committed, 41);
-    assert_int_equal(r.members[0].durable, 41);
-    assert_int_equal(r.epoch, 5);
-    assert_step(&r, durable(42), "commit 42, admit");
+    struct step_case c;
+    begin(&c, 1);
+    expect(&c, hello_at(&c, 1, "a", 11, 1, 1), "look up 1 for 1");
+    expect(&c, looked_up(1, 1, 1), "to 1: welcome 1/1 commit 1, stream 1 from 2");
+    expect(&c, plain(REPL_PROPOSE), "append 1/2");
+    /* It has all that is committed: the set is written, and nothing is committed without it. */
+    expect(&c, ack(&c, 1, 11, 1), "save {p a}");
+    expect(&c, durable(2), "");
+    expect(&c, plain(REPL_SAVED), "say");
+    assert_false(repl_copies(&c.r, 2) == 2);
+    expect(&c, ack(&c, 1, 11, 2), "commit 2, append 1/3 config {p a}");
 }
 
-static void S7_writes_are_admitted_once_the_epochs_first_entry_is_committed(void **state)
+static void S5_the_set_is_not_written_before_the_backup_has_all_that_is_committed(void **state)
 {
     (void)state;
-    struct repl r;
-    repl_init(&r);
-    assert_no_place(&r, propose);
-    assert_step(&r, start(1, 0), "append 1/1 start");
-    assert_no_place(&r, propose);
-    assert_false(r.admitting);
-    assert_step(&r, durable(0), "");
-    assert_no_place(&r, propose);
-    assert_step(&r, durable(1), "commit 1, admit");
-    assert_step(&r, propose, "append 1/2");
-    assert_step(&r, durable(2), "commit 2");
-    /* a further epoch admits them anew */
-    assert_step(&r, start(2, 2), "append 2/3 start");
-    assert_false(r.admitting);
-    assert_no_place(&r, propose);
-    assert_step(&r, durable(3), "commit 3, admit");
-}
-
-static void one_entry_is_under_way_at_a_time(void **state)
-{
-    (void)state;
-    struct repl r;
-    repl_init(&r);
-    assert_false(repl_busy(&r));
-    assert_step(&r, start(1, 0), "append 1/1 start");
-    assert_true(repl_busy(&r));
-    assert_step(&r, durable(1), "commit 1, admit");
-    assert_false(repl_busy(&r));
-    assert_step(&r, propose, "append 1/2");
-    assert_true(repl_busy(&r));
-    assert_no_place(&r, propose);
-    assert_step(&r, durable(2), "commit 2");
-    assert_step(&r, propose, "append 1/3");
-}
-
-static void a_commit_is_said_once_and_never_goes_back(void **state)
-{
-    (void)state;
-    struct repl r;
-    repl_init(&r);
-    assert_step(&r, start(1, 5), "append 1/6 start");
-    assert_step(&r, durable(3), "");
-    assert_step(&r, durable(5), "");
-    assert_step(&r, durable(6), "commit 6, admit");
-    assert_step(&r, durable(6), "");
-    assert_step(&r, durable(2), "");
-    assert_int_equal(r.committed, 6);
-    assert_int_equal(r.members[0].durable, 6);
-}
-
-static void an_index_that_was_never_given_out_cannot_be_durable(void **state)
-{
-    (void)state;
-    struct repl r;
-    repl_init(&r);
-    assert_no_place(&r, durable(1));
-    assert_step(&r, start(1, 5), "append 1/6 start");
-    assert_no_place(&r, durable(7));
-    assert_no_place(&r, durable(UINT64_MAX));
-    assert_step(&r, durable(6), "commit 6, admit");
-    assert_no_place(&r, durable(7));
-}
-
-static void an_unknown_event_has_no_place(void **state)
-{
-    (void)state;
-    struct repl r;
-    repl_init(&r);
-    assert_no_place(&r, (struct repl_event){.kind = (enum repl_event_kind)77});
-}
-
-/* --- Any order of events --- */
-
-/* What the driver has been told, for the checks. */
-struct driver {
-    uint64_t epoch, appended, committed;
-    bool admitted, start_committed;
-};
-
-static void take(struct driver *d, const struct repl_action *a)
-{
-    switch (a->kind) {
-    case REPL_APPEND:
-        assert_int_equal(a->index, d->appended + 1);
-        assert_int_equal(a->epoch, d->epoch);
-        assert_true(a->epoch_start || (d->admitted && d->committed == d->appended));
-        d->appended = a->index;
-        break;
-    case REPL_COMMIT:
-        assert_true(a->index > d->committed && a->index <= d->appended);
-        assert_int_equal(a->epoch, d->epoch);
-        d->committed = a->index;
-        d->start_committed = true;
-        break;
-    case REPL_ADMIT:
-        assert_true(d->start_committed && !d->admitted);
-        d->admitted = true;
-        break;
+    struct step_case c;
+    begin(&c, 1);
+    for (uint64_t i = 2; i <= 4; i++) {
+        after(&c, plain(REPL_PROPOSE));
+        after(&c, durable(i));
     }
+    after(&c, hello_at(&c, 1, "a", 11, 1, 1));
+    expect(&c, looked_up(1, 1, 1), "to 1: welcome 1/1 commit 4, stream 1 from 2");
+    expect(&c, ack(&c, 1, 11, 3), ""); /* near enough to be waited for */
+    assert_true(repl_required(&c.r, repl_member_of(&c.r, 1)));
+    expect(&c, plain(REPL_PROPOSE), "append 1/5");
+    expect(&c, durable(5), "");
+    expect(&c, ack(&c, 1, 11, 4), "save {p a}");
 }
 
-static void in_any_order_of_events_indexes_follow_and_nothing_goes_back(void **state)
+static void S4_one_is_required_until_the_set_without_it_is_durable(void **state)
 {
     (void)state;
-    const char *given = getenv("NOTED_TEST_SEED");
-    unsigned seed = given != NULL ? (unsigned)strtoul(given, NULL, 10) : (unsigned)time(NULL);
-    print_message("NOTED_TEST_SEED=%u\n", seed);
-    struct repl r;
-    struct driver d = {0};
-    repl_init(&r);
-    for (int i = 0; i < 20000; i++) {
-        int kind = rand_r(&seed) % 20;
-        struct repl_event e = propose;
-        if (kind == 0)
-            e = start(d.epoch + (uint64_t)rand_r(&seed) % 3, d.appended);
-        else if (kind < 10)
-            e = durable(d.appended - (uint64_t)rand_r(&seed) % 3 + (uint64_t)rand_r(&seed) % 3);
-        struct repl_actions out;
-        int rc = repl_step(&r, &e, &out);
-        assert_true(rc == 0 || (rc == ERR_BAD_REQUEST && out.count == 0));
-        assert_true(out.count <= REPL_ACTIONS_MAX);
-        if (rc == 0 && e.kind == REPL_START) /* all that was given out has been recovered */
-            d = (struct driver){.epoch = e.epoch, .appended = e.index, .committed = e.index};
-        for (unsigned n = 0; n < out.count; n++)
-            take(&d, &out.list[n]);
-        assert_int_equal(r.committed, d.committed);
-        assert_int_equal(repl_busy(&r), d.appended != d.committed);
-        assert_int_equal(r.admitting, d.admitted);
-    }
-    assert_true(d.epoch > 100 && d.committed > 1000);
+    struct step_case c;
+    begin(&c, 1);
+    join(&c, "a", 1, 11, 1, 1);
+    expect(&c, plain(REPL_PROPOSE), "append 1/3");
+    expect(&c, durable(3), "");
+    expect(&c, down(1), "save {p}");
+    assert_true(repl_busy(&c.r));
+    expect(&c, plain(REPL_SAVED), "say, commit 3, append 1/4 config {p}");
+}
+
+static void
+S4_one_that_is_lost_while_its_joining_is_written_is_required_until_it_is_out(void **state)
+{
+    (void)state;
+    struct step_case c;
+    begin(&c, 1);
+    after(&c, hello_at(&c, 1, "a", 11, 1, 1));
+    after(&c, looked_up(1, 1, 1));
+    expect(&c, ack(&c, 1, 11, 1), "save {p a}");
+    expect(&c, plain(REPL_PROPOSE), "append 1/2");
+    expect(&c, durable(2), "");
+    expect(&c, down(1), "");
+    /* back in time: it has to say again what it has */
+    expect(&c, hello_at(&c, 2, "a", 12, 1, 1), "look up 1 for 2");
+    after(&c, looked_up(2, 1, 1));
+    expect(&c, down(2), "");
+    expect(&c, plain(REPL_SAVED), "say, save {p}");
+    expect(&c, plain(REPL_SAVED), "say, commit 2, append 1/3 config {p}");
+}
+
+static void S18_an_acknowledgement_of_another_session_or_epoch_does_not_count(void **state)
+{
+    (void)state;
+    struct step_case c;
+    begin(&c, 1);
+    join(&c, "a", 1, 11, 1, 1);
+    after(&c, plain(REPL_PROPOSE));
+    after(&c, durable(3));
+    expect(&c, ack(&c, 1, 10, 3), "");
+    struct repl_event e = ack(&c, 1, 11, 3);
+    c.message.epoch = 9;
+    expect(&c, e, "");
+    expect(&c, ack(&c, 5, 11, 3), ""); /* of a link that nobody knows */
+    expect(&c, ack(&c, 1, 11, 3), "commit 3");
+    expect(&c, ack(&c, 1, 11, 2), ""); /* nothing goes back */
+    assert_int_equal(repl_copies(&c.r, 3), 2);
+}
+
+static void S18_in_a_new_session_counts_only_what_is_acknowledged_in_it(void **state)
+{
+    (void)state;
+    struct step_case c;
+    begin(&c, 2);
+    join(&c, "a", 1, 11, 1, 1);
+    after(&c, plain(REPL_PROPOSE));
+    expect(&c, ack(&c, 1, 11, 3), "");
+    expect(&c, down(1), "");
+    expect(&c, hello_at(&c, 2, "a", 12, 1, 2), "look up 2 for 2");
+    expect(&c, looked_up(2, 1, 2), "to 2: welcome 1/2 commit 2, stream 2 from 3");
+    expect(&c, durable(3), "");
+    expect(&c, ack(&c, 2, 11, 3), "");
+    expect(&c, ack(&c, 2, 12, 3), "commit 3");
+}
+
+static void an_acknowledgement_of_what_was_never_sent_ends_the_session(void **state)
+{
+    (void)state;
+    struct step_case c;
+    begin(&c, 1);
+    join(&c, "a", 1, 11, 1, 1);
+    expect(&c, ack(&c, 1, 11, 3), "close 1, save {p}");
+}
+
+static void a_backup_may_have_applied_more_than_this_life_can_prove_committed(void **state)
+{
+    (void)state;
+    struct step_case c;
+    make_primary(&c, 1, "pa");
+    expect(&c, start(3, 8, 4), "append 3/9 start {p a}");
+    after(&c, hello_at(&c, 1, "a", 11, 2, 7));
+    expect(&c, looked_up(1, 2, 7), "to 1: welcome 2/7 commit 4, stream 1 from 8");
+    struct repl_event e = ack(&c, 1, 11, 7);
+    c.message.ack.applied = 7;
+    expect(&c, e, "commit 7");
+}
+
+static void S23_writes_are_refused_below_the_floor_and_the_set_never_gets_smaller(void **state)
+{
+    (void)state;
+    struct step_case c;
+    begin(&c, 2);
+    assert_int_equal(repl_refusal(&c.r), ERR_TOO_FEW_COPIES);
+    expect(&c, plain(REPL_PROPOSE), "no place");
+    join(&c, "a", 1, 11, 1, 1);
+    expect(&c, plain(REPL_PROPOSE), "append 1/3");
+    expect(&c, durable(3), "");
+    expect(&c, down(1), ""); /* it is waited for */
+    assert_int_equal(repl_refusal(&c.r), ERR_TOO_FEW_COPIES);
+    expect(&c, hello_at(&c, 2, "a", 12, 1, 2), "look up 2 for 2");
+    after(&c, looked_up(2, 1, 2));
+    expect(&c, ack(&c, 2, 12, 3), "commit 3"); /* and counts again at once */
+    assert_int_equal(repl_refusal(&c.r), 0);
+    /* with a third one, the lost one may go */
+    join(&c, "b", 3, 13, 1, 3);
+    expect(&c, down(2), "save {p b}");
+}
+
+static void S23_a_write_under_way_is_not_answered_with_too_few_copies_after_a_drop(void **state)
+{
+    (void)state;
+    struct step_case c;
+    begin(&c, 2);
+    join(&c, "a", 1, 11, 1, 1);
+    after(&c, plain(REPL_PROPOSE));
+    expect(&c, durable(3), "");
+    expect(&c, drop("a"), "close 1, save {p}");
+    expect(&c, plain(REPL_SAVED), "say");
+    assert_int_equal(repl_refusal(&c.r), ERR_TOO_FEW_COPIES);
+    after(&c, hello_at(&c, 2, "b", 21, 1, 2));
+    after(&c, looked_up(2, 1, 2));
+    expect(&c, ack(&c, 2, 21, 3), "save {p b}");
+    expect(&c, plain(REPL_SAVED), "say, commit 3, append 1/4 config {p b}");
+}
+
+static void a_restarted_primary_waits_for_every_member_or_for_the_operator(void **state)
+{
+    (void)state;
+    struct step_case c;
+    make_primary(&c, 1, "pab");
+    expect(&c, start(2, 5, 5), "append 2/6 start {p a b}");
+    expect(&c, at_ms(1000), "");
+    expect(&c, durable(6), "");
+    assert_int_equal(repl_refusal(&c.r), ERR_WAITING_FOR_MEMBERS);
+    assert_true(repl_awaited(&c.r, &c.r.members[1]) && repl_awaited(&c.r, &c.r.members[2]));
+    expect(&c, at_ms(60000), "");
+    after(&c, hello_at(&c, 1, "a", 11, 1, 5));
+    after(&c, looked_up(1, 1, 5));
+    expect(&c, ack(&c, 1, 11, 6), "");
+    assert_int_equal(repl_refusal(&c.r), ERR_WAITING_FOR_MEMBERS);
+    expect(&c, drop("c"), "unknown");
+    expect(&c, drop("b"), "save {p a}");
+    expect(&c, drop("b"), "unknown");
+    assert_int_equal(repl_refusal(&c.r), ERR_NOT_READY);
+    expect(&c, plain(REPL_SAVED), "say, commit 6, append 2/7 config {p a}");
+    assert_int_equal(repl_refusal(&c.r), 0);
+}
+
+static void a_drop_of_nobody_does_nothing_even_when_something_is_due(void **state)
+{
+    (void)state;
+    struct step_case c;
+    make_primary(&c, 1, "");
+    expect(&c, start(2, 5, 3), "append 2/6 start {p}");
+    expect(&c, drop("b"), "unknown");
+    expect(&c, durable(6), "commit 6");
+}
+
+static void members_that_were_seen_may_be_lost_before_the_epochs_start_is_committed(void **state)
+{
+    (void)state;
+    struct step_case c;
+    make_primary(&c, 1, "pa");
+    after(&c, start(2, 5, 5));
+    after(&c, at_ms(1000));
+    expect(&c, durable(6), "");
+    after(&c, hello_at(&c, 1, "a", 11, 1, 5));
+    after(&c, looked_up(1, 1, 5));
+    expect(&c, ack(&c, 1, 11, 5), "");
+    expect(&c, down(1), "save {p}");
+    expect(&c, hello_at(&c, 2, "a", 12, 1, 5), "look up 5 for 2");
+    after(&c, looked_up(2, 1, 5));
+    expect(&c, ack(&c, 2, 12, 5), ""); /* nobody joins before that */
+    expect(&c, plain(REPL_SAVED), "say, commit 6, append 2/7 config {p}");
+    expect(&c, ack(&c, 2, 12, 6), "save {p a}");
+}
+
+static void who_acknowledges_alone_commits_once_the_set_without_the_others_is_durable(void **state)
+{
+    (void)state;
+    struct step_case c;
+    make_primary(&c, 1, "pa");
+    c.r.o.ack_all = false;
+    expect(&c, start(2, 5, 5), "append 2/6 start {p a}, save {p}");
+    expect(&c, durable(6), ""); /* the next life may find the others in the set, and trust them */
+    expect(&c, plain(REPL_SAVED), "say, commit 6, append 2/7 config {p}");
+    expect(&c, durable(7), "commit 7");
+    after(&c, hello_at(&c, 1, "a", 11, 1, 5));
+    after(&c, looked_up(1, 1, 5));
+    expect(&c, ack(&c, 1, 11, 7), "");
+    assert_true(repl_in_sync(&c.r, repl_member_of(&c.r, 1)));
+    expect(&c, plain(REPL_PROPOSE), "append 2/8");
+    expect(&c, durable(8), "commit 8");
+}
+
+static void changes_of_the_set_follow_each_other_while_writes_go_on(void **state)
+{
+    (void)state;
+    struct step_case c;
+    begin(&c, 1);
+    join(&c, "a", 1, 11, 1, 1);
+    expect(&c, plain(REPL_PROPOSE), "append 1/3");
+    after(&c, hello_at(&c, 2, "b", 21, 1, 2));
+    after(&c, looked_up(2, 1, 2));
+    expect(&c, ack(&c, 2, 21, 2), "save {p a b}");
+    expect(&c, down(1), ""); /* one change at a time */
+    expect(&c, durable(3), "");
+    expect(&c, ack(&c, 2, 21, 3), "");
+    expect(&c, plain(REPL_SAVED), "say, save {p b}");
+    expect(&c, plain(REPL_SAVED), "say, commit 3, append 1/4 config {p b}");
+    expect(&c, plain(REPL_PROPOSE), "no place");
+    expect(&c, durable(4), "");
+    expect(&c, ack(&c, 2, 21, 4), "commit 4");
+    expect(&c, plain(REPL_PROPOSE), "append 1/5");
+}
+
+static void a_newer_generation_seen_ends_writes_for_good(void **state)
+{
+    (void)state;
+    struct step_case c;
+    begin(&c, 1);
+    join(&c, "a", 1, 11, 1, 1);
+    after(&c, plain(REPL_PROPOSE));
+    after(&c, durable(3));
+    struct repl_event e = hello(&c, 2, "b", 21);
+    c.message.hello.generation = 2;
+    expect(&c, e, "say, to 2: refuse epoch, close 2");
+    assert_int_equal(repl_refusal(&c.r), ERR_NO_PRIMARY);
+    /* what is under way is never committed by dropping those who may follow the newer one */
+    expect(&c, down(1), "");
+    expect(&c, at_ms(99000), "");
+    assert_int_equal(c.r.committed, 2);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(S2_each_life_of_the_process_has_a_higher_epoch),
+        cmocka_unit_test(
+            S7_the_whole_recovered_log_is_the_truth_and_writes_wait_for_the_epochs_start),
         cmocka_unit_test(S3_an_index_is_committed_when_the_whole_required_set_has_it_durable),
-        cmocka_unit_test(S7_the_whole_recovered_log_is_the_truth_and_the_epoch_begins_behind_it),
-        cmocka_unit_test(S7_writes_are_admitted_once_the_epochs_first_entry_is_committed),
-        cmocka_unit_test(one_entry_is_under_way_at_a_time),
-        cmocka_unit_test(a_commit_is_said_once_and_never_goes_back),
-        cmocka_unit_test(an_index_that_was_never_given_out_cannot_be_durable),
-        cmocka_unit_test(an_unknown_event_has_no_place),
-        cmocka_unit_test(in_any_order_of_events_indexes_follow_and_nothing_goes_back),
+        cmocka_unit_test(S4_S5_a_backup_is_required_before_the_set_with_it_is_written),
+        cmocka_unit_test(S5_the_set_is_not_written_before_the_backup_has_all_that_is_committed),
+        cmocka_unit_test(S4_one_is_required_until_the_set_without_it_is_durable),
+        cmocka_unit_test(
+            S4_one_that_is_lost_while_its_joining_is_written_is_required_until_it_is_out),
+        cmocka_unit_test(S18_an_acknowledgement_of_another_session_or_epoch_does_not_count),
+        cmocka_unit_test(S18_in_a_new_session_counts_only_what_is_acknowledged_in_it),
+        cmocka_unit_test(an_acknowledgement_of_what_was_never_sent_ends_the_session),
+        cmocka_unit_test(a_backup_may_have_applied_more_than_this_life_can_prove_committed),
+        cmocka_unit_test(S23_writes_are_refused_below_the_floor_and_the_set_never_gets_smaller),
+        cmocka_unit_test(S23_a_write_under_way_is_not_answered_with_too_few_copies_after_a_drop),
+        cmocka_unit_test(a_restarted_primary_waits_for_every_member_or_for_the_operator),
+        cmocka_unit_test(a_drop_of_nobody_does_nothing_even_when_something_is_due),
+        cmocka_unit_test(members_that_were_seen_may_be_lost_before_the_epochs_start_is_committed),
+        cmocka_unit_test(who_acknowledges_alone_commits_once_the_set_without_the_others_is_durable),
+        cmocka_unit_test(changes_of_the_set_follow_each_other_while_writes_go_on),
+        cmocka_unit_test(a_newer_generation_seen_ends_writes_for_good),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,194 @@
+/* Entries, on a primary: what waits is executed into one, and it is given to the log. */
+#include "base/err.h"
+#include "node/inside.h"
+
+/* Takes the batches that are done off the front of what is pending. */
+static struct write_batch *detach_done(struct node *n)
+{
+    struct write_batch *list = NULL, **end = &list;
+    while (n->pending != NULL && n->pending->done == n->pending->count) {
+        struct write_batch *b = n->pending;
+        n->pending = b->next;
+        b->next = NULL;
+        *end = b;
+        end = &b->next;
+    }
+    if (n->pending == NULL)
+        n->pending_end = &n->pending;
+    return list;
+}
+
+/* Answers everything that waits with an error. Writes of the first batch that have their answer
+ * keep it. */
+static void refuse_pending(struct node *n, unsigned first, int code, const char *detail)
+{
+    for (struct write_batch *b = n->pending; b != NULL; b = b->next) {
+        order_fill(b, first, code, detail);
+        first = 0;
+    }
+    order_give_back(n, detach_done(n));
+}
+
+/* Whether there is space for an entry, in the log and behind local storage (rule S22): 0,
+ * ERR_DISK_FULL, or ERR_BUSY while the log's next segment is only not ready yet. */
+static int find_space(struct node *n)
+{
+    uint64_t free_bytes = 0, total_bytes = 0;
+    int rc = n->o.disk->space(n->o.disk->context, n->dir.path, &free_bytes, &total_bytes);
+    /* Before the look at the log, which finds the segment that was made meanwhile. */
+    bool no_space = atomic_load_explicit(&n->no_space, memory_order_acquire);
+    bool room = log_has_room(n->log, n->entry_bytes_max);
+    bool full = rc != 0 || free_bytes < n->reserve_bytes || (!room && no_space);
+    atomic_store_explicit(&n->o.status->disk_full, full, memory_order_release);
+    if (!room)
+        bell_ring(&n->prepare_bell);
+    return full ? ERR_DISK_FULL : room ? 0 : ERR_BUSY;
+}
+
+static int begin_entry(struct node *n, struct entry *e)
+{
+    char *frame = log_frame_begin(n->log, n->entry_bytes_max);
+    if (frame == NULL)
+        return ERR_NO_MEMORY;
+    size_t room = n->entry_bytes_max - ENTRY_HEAD_BYTES;
+    n->effects = (struct buf){.at = frame + ENTRY_HEAD_BYTES, .size = room, .bytes_max = room};
+    uint64_t now_us = clock_wall_us(n->o.clock);
+    *e = (struct entry){.time_us = now_us > n->time_us ? now_us : n->time_us};
+    return 0;
+}
+
+static int begin_writes(struct node *n, struct entry *e)
+{
+    int rc = begin_entry(n, e);
+    if (rc == 0)
+        rc = store_write_begin(n->store, &n->txn);
+    if (rc != 0)
+        return rc;
+    e->kind = ENTRY_WRITES;
+    e->first_seq = store_state(n->txn)->seq + 1;
+    n->x.txn = n->txn;
+    n->x.effects = &n->effects;
+    n->x.time_us = e->time_us;
+    n->x.first_seq = n->x.seq = e->first_seq;
+    n->x.copies = repl_copies(&n->repl, n->repl.committed);
+    n->x.answer_bytes = 0;
+    rc = keys_expired(&n->x, &e->keys_forgotten);
+    return rc == 0 && e->keys_forgotten != 0 ? store_keys_forget(n->txn, e->keys_forgotten) : rc;
+}
+
+/* Beyond these an entry is closed, whatever room its frame has. */
+static bool entry_is_long(const struct execution *x)
+{
+    return x->answer_bytes >= ENTRY_BYTES_MAX || x->seq - x->first_seq >= ENTRY_WRITES_MAX;
+}
+
+static int execute_pending(struct node *n)
+{
+    for (struct write_batch *b = n->pending; b != NULL; b = b->next)
+        for (; b->done < b->count; b->done++) {
+            int rc = entry_is_long(&n->x) ? WRITE_ENTRY_FULL
+                                          : write_execute(&n->x, b, &b->writes[b->done]);
+            if (rc != 0)
+                return rc == WRITE_ENTRY_FULL ? 0 : rc;
+        }
+    return 0;
+}
+
+static void abort_txn(struct node *n)
+{
+    store_write_abort(n->txn);
+    n->txn = NULL;
+}
+
+/* Answers are given back in the order in which they were asked, so nothing that waits is answered
+ * while batches fly. */
+static bool must_wait(const struct node *n)
+{
+    return n->flight.any && n->flight.batches != NULL;
+}
+
+/* Executes what waits, as one entry; refusals alone make none, and are answered at once. */
+bool entries_make(struct node *n)
+{
+    struct entry e;
+    unsigned first = n->pending->done; /* of the first batch, what an earlier entry had room for */
+    int rc = repl_refusal(&n->repl);
+    if (must_wait(n))
+        return false;
+    if (rc != 0) {
+        bool full = rc == ERR_NOT_READY && atomic_load(&n->o.status->disk_full);
+        refuse_pending(n, first, full ? ERR_DISK_FULL : rc, full ? "" : n->view.reason);
+        return true;
+    }
+    if (n->flight.any || repl_busy(&n->repl))
+        return false;
+    rc = find_space(n);
+    if (rc == ERR_BUSY)
+        return false;
+    n->x.disk_full = rc == ERR_DISK_FULL;
+    rc = begin_writes(n, &e);
+    if (rc == 0)
+        rc = execute_pending(n);
+    if (rc != 0) {
+        abort_txn(n);
+        refuse_pending(n, first, rc, "");
+        return true;
+    }
+    e.effects = (uint32_t)(n->x.seq - e.first_seq);
+    struct write_batch *done = detach_done(n);
+    if (e.effects == 0) {
+        abort_txn(n);
+        order_give_back(n, done);
+        return true;
+    }
+    e.body = buf_span(&n->effects);
+    n->flight = (struct flight){.open = true, .entry = e, .batches = done};
+    step(n, &(struct repl_event){.kind = REPL_PROPOSE});
+    return true;
+}
+
+/* An entry of the log's own: its body is the set. */
+static void make_own(struct node *n, const struct repl_action *a)
+{
+    struct flight *f = &n->flight;
+    if (begin_entry(n, &f->entry) != 0)
+        n->o.fatal("out of memory for an entry");
+    f->entry.kind = a->entry == REPL_ENTRY_CONFIG ? ENTRY_CONFIG : ENTRY_EPOCH_START;
+    f->entry.first_seq = n->seq + 1;
+    peer_set_encode(&n->effects, &a->set);
+    f->entry.body = buf_span(&n->effects);
+}
+
+void entries_append(struct node *n, const struct repl_action *a)
+{
+    struct flight *f = &n->flight;
+    if (f->any) { /* committed, but local storage had no space for it yet */
+        n->own_wanted = true;
+        n->own = *a;
+        return;
+    }
+    if (a->entry != REPL_ENTRY_WRITES)
+        make_own(n, a);
+    f->any = true;
+    f->entry.epoch = a->epoch;
+    f->entry.index = a->index;
+    entry_seal(&f->entry, n->chain, n->effects.at - ENTRY_HEAD_BYTES);
+    n->chain = f->entry.chain;
+    n->time_us = f->entry.time_us;
+    n->seq = f->entry.first_seq + f->entry.effects - 1;
+    const struct log_position p = {
+        .first_index = a->index,
+        .entries = 1,
+        .chain = f->entry.chain,
+        .commit = n->repl.committed,
+    };
+    n->append = (struct log_job){
+        .kind = LOG_APPEND,
+        .frame = log_frame_end(n->log, &p, ENTRY_HEAD_BYTES + f->entry.body.bytes),
+        .index = a->index,
+        .chain = f->entry.chain,
+    };
+    n->frame_wanted = true;
+    jobs_ask(n);
+    ship_flight(n);
+}

@@ -1,0 +1,192 @@
+/* What people are told of the cluster: made by the order thread, looked at by the front ends. */
+#include <stdio.h>
+
+#include "base/err.h"
+#include "node/inside.h"
+
+enum { PUBLISH_US = 50 * 1000 };
+
+static void add_name(struct status_view *v, const struct peer_server *server)
+{
+    if (v->set_count < STATUS_BACKUPS_MAX)
+        memcpy(v->set[v->set_count++], server->name, sizeof server->name);
+}
+
+static const char *state_of(const struct repl *r, const struct repl_member *m)
+{
+    if (m->matched && repl_in_sync(r, m))
+        return "in_sync";
+    if (m->matched)
+        return m->caught_up ? "waiting" : "catching_up";
+    return m->link != 0 ? "connecting" : repl_awaited(r, m) ? "awaited" : "lost";
+}
+
+static void add_backup(struct node *n, struct status_view *v, const struct repl_member *m)
+{
+    struct status_backup *b = &v->backups[v->backups_count++];
+    snprintf(b->app_name, sizeof b->app_name, "%s", m->server.name);
+    snprintf(b->address, sizeof b->address, "%s", m->address);
+    b->state = state_of(&n->repl, m);
+    b->in_sync = repl_in_sync(&n->repl, m);
+    b->durable = m->durable;
+    b->applied = m->applied;
+    b->lag_ms = m->behind_since_us != 0 && n->repl.now_us > m->behind_since_us
+                    ? (n->repl.now_us - m->behind_since_us) / 1000
+                    : 0;
+}
+
+static void view_primary(struct node *n, struct status_view *v)
+{
+    const struct repl *r = &n->repl;
+    snprintf(v->primary_name, sizeof v->primary_name, "%s", n->o.status->app_name);
+    snprintf(v->primary_address, sizeof v->primary_address, "%s", n->o.status->address);
+    v->connected = v->in_sync = true;
+    for (unsigned i = 0; i < REPL_MEMBERS_MAX; i++) {
+        const struct repl_member *m = &r->members[i];
+        if (m->server.name[0] == '\0')
+            continue;
+        if (i == 0 || repl_in_sync(r, m))
+            add_name(v, &m->server);
+        if (i != 0 && (m->link != 0 || m->in_set))
+            add_backup(n, v, m);
+    }
+}
+
+/* The set as the last entry about it said. */
+static void view_set(struct node *n, struct status_view *v)
+{
+    for (unsigned i = 0; i < n->known_set.count; i++)
+        add_name(v, &n->known_set.list[i]);
+}
+
+static void view_backup(struct node *n, struct status_view *v)
+{
+    const struct repl *r = &n->repl;
+    snprintf(v->primary_name, sizeof v->primary_name, "%s", r->primary.name);
+    snprintf(v->primary_address, sizeof v->primary_address, "%s", n->o.settings->primary);
+    v->connected = r->stage == REPL_FOLLOWING;
+    v->in_sync = v->connected && r->in_sync && !n->diverged;
+    bool behind = !v->connected || r->commit_known > n->state.applied;
+    if (!behind)
+        n->behind_us = 0;
+    else if (n->behind_us == 0)
+        n->behind_us = r->now_us;
+    v->lag_ms = n->behind_us != 0 ? (r->now_us - n->behind_us) / 1000 : 0;
+    view_set(n, v);
+}
+
+static void waiting_names(struct node *n, char *to, size_t bytes)
+{
+    size_t used = 0;
+    to[0] = '\0';
+    for (unsigned i = 1; i < REPL_MEMBERS_MAX; i++) {
+        const struct repl_member *m = &n->repl.members[i];
+        if (repl_awaited(&n->repl, m) && used < bytes)
+            used += (size_t)snprintf(to + used, bytes - used, "%s%s", used == 0 ? "" : ", ",
+                                     m->server.name);
+    }
+}
+
+static unsigned copies_live(const struct repl *r)
+{
+    unsigned live = 1;
+    for (unsigned i = 1; i < REPL_MEMBERS_MAX; i++)
+        live += r->members[i].matched && repl_in_sync(r, &r->members[i]);
+    return live;
+}
+
+static void give_reason(struct node *n, int refusal, struct status_view *v)
+{
+    char names[128];
+    switch (refusal) {
+    case ERR_WAITING_FOR_MEMBERS:
+        waiting_names(n, names, sizeof names);
+        snprintf(v->reason, sizeof v->reason,
+                 "waiting for %s, in sync when this primary stopped: start it, or give it up with "
+                 "noted drop NAME",
+                 names);
+        break;
+    case ERR_TOO_FEW_COPIES:
+        snprintf(v->reason, sizeof v->reason,
+                 "%u servers are in sync, --min-copies asks for %u: start more backups",
+                 copies_live(&n->repl), n->o.settings->min_copies);
+        break;
+    case ERR_NO_PRIMARY:
+        snprintf(v->reason, sizeof v->reason, "%s",
+                 n->primary ? "a newer primary has been seen: this one takes no writes any more"
+                 : n->trouble[0] != '\0' ? n->trouble
+                                         : "there is no connection to the primary");
+        break;
+    case ERR_NOT_IN_SYNC:
+        snprintf(v->reason, sizeof v->reason, "%s",
+                 n->diverged ? "local storage differs from the primary's"
+                             : "this backup is catching up with its primary");
+        break;
+    case ERR_NOT_READY:
+        snprintf(v->reason, sizeof v->reason, "the server does not take writes yet");
+        break;
+    default:
+        break;
+    }
+}
+
+/* Refusals that say that what this server has is not the primary's, or may not be. */
+static bool disowned(const struct repl *r)
+{
+    if (r->refusal_sentence[0] == '\0')
+        return false;
+    switch (r->refusal) {
+    case REFUSE_CLUSTER:
+    case REFUSE_GROUP:
+    case REFUSE_SELF:
+    case REFUSE_EPOCH:
+    case REFUSE_ROLLED_BACK:
+    case REFUSE_MISMATCH:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Reads are served from what was whole once, and is not known to be wrong or to lack what was
+ * acknowledged. */
+static bool reads_ready(const struct node *n)
+{
+    if (n->diverged || (!n->primary && disowned(&n->repl)))
+        return false;
+    if (n->primary)
+        return n->proved || n->repl.admitting;
+    bool session = n->repl.stage == REPL_FOLLOWING && n->repl.committed >= n->repl.goal;
+    return n->repl.hard.complete && (n->proved || session);
+}
+
+void view_publish(struct node *n)
+{
+    struct status *status = n->o.status;
+    int refusal = repl_refusal(&n->repl);
+    if (!n->primary && n->diverged)
+        refusal = ERR_NOT_IN_SYNC;
+    bool ready = reads_ready(n);
+    bool changed = refusal != atomic_load_explicit(&status->refusal, memory_order_relaxed) ||
+                   ready != atomic_load_explicit(&status->ready, memory_order_relaxed);
+    if (!changed && n->repl.now_us < n->published_us + PUBLISH_US)
+        return;
+    n->published_us = n->repl.now_us;
+    n->proved = n->proved || ready;
+    static const struct status_view nothing;
+    struct status_view *v = &n->view;
+    *v = nothing;
+    if (n->primary)
+        view_primary(n, v);
+    else
+        view_backup(n, v);
+    give_reason(n, refusal, v);
+    pthread_mutex_lock(&status->lock);
+    status->view = *v;
+    pthread_mutex_unlock(&status->lock);
+    atomic_store_explicit(&status->epoch, n->repl.epoch, memory_order_relaxed);
+    atomic_store_explicit(&status->durable, n->repl.durable, memory_order_relaxed);
+    atomic_store_explicit(&status->committed, n->repl.committed, memory_order_relaxed);
+    atomic_store_explicit(&status->refusal, refusal, memory_order_release);
+    atomic_store_explicit(&status->ready, ready, memory_order_release);
+}

@@ -1,0 +1,15 @@
+/* Rules that can be left out, one at a time, to see that a test catches it. In what is installed
+ * each is the constant true. */
+#ifndef REPL_RULES_H
+#define REPL_RULES_H
+
+#ifdef REPL_RULES_VARY
+#include <stdbool.h>
+enum repl_rule { S1, S2, S3, S4, S5, S7, S8, S9, S10, S14, S15, S18, S23, REPL_RULES };
+extern bool repl_rules[REPL_RULES]; /* defined by the test */
+#define RULE(name) (repl_rules[name])
+#else
+#define RULE(name) true
+#endif
+
+#endif
