@@ -44,6 +44,15 @@ void links_send(struct node *n, struct link *l, struct peer_message *m)
     peer_encode(net_out(l->conn), m);
 }
 
+/* One that lasted is called again at once; else later each time. */
+static void lost_primary(struct node *n, const struct link *l)
+{
+    n->up = NULL;
+    if (l->known && clock_mono_us(n->o.clock) > l->opened_us + CALL_WAIT_MAX_US)
+        n->call_wait_us = 0;
+    forward_lost(n);
+}
+
 /* `refused`: a last message tells why, and the peer should get to read it. */
 void links_end(struct node *n, struct link *l, bool refused)
 {
@@ -52,10 +61,8 @@ void links_end(struct node *n, struct link *l, bool refused)
         net_linger(l->conn);
     else
         net_abort(l->conn);
-    if (l == n->up) {
-        n->up = NULL;
-        forward_lost(n);
-    }
+    if (l == n->up)
+        lost_primary(n, l);
 }
 
 void link_say(struct node *n, const struct link *l, const char *what)
@@ -263,8 +270,7 @@ void links_closed(void *node, struct net_conn *conn)
     bool told_before = l->ending;
     if (l == n->up) {
         link_say(n, l, "it has closed the connection");
-        n->up = NULL;
-        forward_lost(n);
+        lost_primary(n, l);
     }
     *l = (struct link){0};
     if (!told_before)

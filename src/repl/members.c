@@ -349,8 +349,11 @@ int members_drop(struct repl *r, const char *name, struct repl_actions *out)
         struct repl_member *m = &r->members[i];
         if (!m->in_set || m->leaving || strcmp(m->server.name, name) != 0)
             continue;
-        if (m->link != 0)
+        if (m->link != 0) { /* one that lives does not come back at once */
+            m->drops_since_us = m->drops == 0 ? r->now_us : m->drops_since_us;
+            m->drops += m->drops == 0;
             members_lose(r, m, "the operator has dropped it", out);
+        }
         m->leaving = true;
         return 0;
     }

@@ -34,6 +34,10 @@ class Gone(Failed):
     """The server closed the connection, or does not answer datagrams."""
 
 
+class Late(Failed):
+    """The server is silent."""
+
+
 class NotRun(Exception):
     """This machine does not let the test run."""
 
@@ -281,7 +285,7 @@ class Wire:
         try:
             piece = self.socket.recv(262144)
         except socket.timeout:
-            raise Failed(f"nothing came for {self.seconds} s, after {shortened(bytes(self.kept))}") from None
+            raise Late(f"nothing came for {self.seconds} s, after {shortened(bytes(self.kept))}") from None
         self.kept += piece
         return bool(piece)
 
@@ -513,10 +517,10 @@ def serves(server, seconds=5.0):
 # --- the tests of a file ---
 
 class Suite:
-    """Tests in their order. They share one server, except those that want their own or none."""
+    """Tests in their order. They share one server (or what `make` makes), except those that want their own or none."""
 
-    def __init__(self, *args):
-        self.args, self.tests, self.server = args, [], None
+    def __init__(self, *args, make=Server):
+        self.args, self.make, self.tests, self.server = args, make, [], None
 
     def test(self, function):
         """Gets the file's server."""
@@ -536,11 +540,11 @@ class Suite:
         if args is False:
             function()
         elif args is not None:
-            with Server(*args) as server:
+            with self.make(*args) as server:
                 function(server)
         else:
             if self.server is None or not self.server.alive():
-                self.server = Server(*self.args)
+                self.server = self.make(*self.args)
             function(self.server)
             check(self.server.alive(), f"the server ended during it: {shortened(self.server.err())}")
 

@@ -1,0 +1,94 @@
+"""Full disks in a cluster: a backup without space is left behind and says why, a primary without space refuses writes."""
+
+from cluster import Cluster, Load, Member, verify
+from harness import Http, NotRun, Suite, check, equal, refused
+from test_damage import SmallDisk
+
+suite = Suite()
+
+
+class OnDisk(SmallDisk):
+    """A small disk that gets the data of a cluster's server."""
+
+    def __init__(self):
+        super().__init__()
+        self.server.stop()
+        if not self.mounted:
+            self.close()
+            raise NotRun("without root the small disk goes with its server")
+
+
+def on_disk(disk, name, *args, primary=None):
+    return Member(name, *args, primary=primary, data=f"{disk.mount}/{name}", start=False)
+
+
+@suite.alone
+def a_backup_without_space_is_left_behind_and_comes_back_without_a_restart():
+    disk = OnDisk()
+    try:
+        with Cluster(1, primary=("--backup-timeout-ms", "1000")) as cluster:
+            seoul, busan = cluster.servers
+            jeju = on_disk(disk, "jeju", "--threads", "2", primary=seoul.host)
+            cluster.backups.append(jeju)
+            jeju.start()
+            cluster.wait_in_sync()
+            load = Load(cluster.servers)
+            load.progress()
+            disk.fill()
+            with Http(seoul) as http:
+                for n in range(200):
+                    equal(http.ask("POST", "/large", {"n": n, "t": "x" * 500_000}).status, 201, "status of a POST")
+                    if "jeju" not in seoul.status()["in_sync"]:
+                        break
+            cluster.wait(lambda: sorted(seoul.status()["in_sync"]) == ["busan", "seoul"], "jeju is left behind")
+            load.progress(servers=[seoul, busan])
+            equal(jeju.ask("GET", "/_health").status, 200, "its health")
+            check(jeju.ask("GET", "/_ready").status == 503, "it is not ready")
+            said = jeju.ask("GET", "/_status").text + jeju.err()
+            check("disk" in said or "space" in said, f"it says why: {said[-1500:]}")
+            equal(jeju.ask("GET", "/large/1").status, 200, "its reads go on")
+            disk.free()
+            cluster.wait_in_sync()
+            load.progress()
+            verify(cluster, load)
+    finally:
+        disk.close()
+
+
+@suite.alone
+def a_primary_without_space_refuses_writes_through_every_server():
+    disk = OnDisk()
+    try:
+        with Cluster(0, start=False) as cluster:
+            cluster.primary = on_disk(disk, "seoul", *cluster.args)
+            cluster.primary.start()
+            seoul, busan = cluster.primary, cluster.join("busan")
+            cluster.wait_in_sync()
+            load = Load(cluster.servers, protocols=(Http,))
+            load.progress()
+            load.end()
+            seoul.ask("POST", "/fill", "{}")
+            disk.fill()
+            with Http(busan) as http:
+                refused(post_until_full_of(http), 507, "disk_full")
+                refused(http.ask("PUT", "/notes/1", {"t": "x" * 500_000}), 507, "disk_full")
+                equal(http.ask("GET", "/fill/1").status, 200, "reads go on at the backup")
+            equal(seoul.ask("GET", "/fill/1").status, 200, "reads go on at the primary")
+            equal(sorted(seoul.status()["in_sync"]), ["busan", "seoul"], "in_sync")
+            disk.free()
+            cluster.wait_writable(busan)
+            verify(cluster, load)
+    finally:
+        disk.close()
+
+
+def post_until_full_of(http):
+    for n in range(400):
+        answer = http.ask("POST", "/fill", {"n": n, "t": "x" * 500_000})
+        if answer.status != 201:
+            return answer
+    return answer
+
+
+if __name__ == "__main__":
+    suite.main()

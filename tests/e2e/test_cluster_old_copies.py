@@ -1,0 +1,204 @@
+"""Data directories that are older than they should be, copied, emptied or of another boot: nothing is silently lost."""
+
+import shutil
+import time
+
+from cluster import Cluster, Load, Member, Stranger, is_refused, sentence, unharmed, verify
+from harness import Suite, check, equal, folder, wait_until
+
+suite = Suite()
+
+
+def posts(server, count, path="/notes"):
+    for n in range(count):
+        equal(server.ask("POST", path, {"n": n}).status, 201, "status of a POST")
+
+
+def copy_of(server):
+    copy = folder("copy")
+    shutil.copytree(server.data, copy)
+    return copy
+
+
+def exchange(server, copy):
+    """Puts the copy in its place; where the true one is now."""
+    aside = folder("aside")
+    shutil.move(server.data, aside)
+    if copy is not None:
+        shutil.copytree(copy, server.data)
+    return aside
+
+
+def back_in_place(server, aside):
+    shutil.rmtree(server.data)
+    shutil.move(aside, server.data)
+
+
+def a_primary_that_lost(cluster, old):
+    """Its directory is an older copy, or empty. Its backup keeps what it has; then the true one comes back."""
+    seoul, busan = cluster.servers
+    listed = busan.texts("/notes")
+    cluster.stop()
+    aside = exchange(seoul, old)
+    seoul.start()
+    busan.begin()
+    usual = "connected to"
+    wait_until(lambda: any(usual not in line and "does not answer" not in line for s in cluster.servers
+                           for line in sentence(s).splitlines()), "one of them says what is wrong", 10)
+    if old is not None:  # busan was in sync with it: without busan it takes no write
+        answer = seoul.ask("POST", "/notes", '{"again":1}')
+        equal((answer.status, answer.code), (503, "waiting_for_members"), f"a write there ({answer.text})")
+    check(busan.alive() is False or busan.ask("POST", "/notes", "{}").status == 503, "busan takes no write")
+    said = f"{sentence(seoul)} / {sentence(busan)}"
+    seoul.stop()
+    if busan.alive():
+        busan.stop()
+    elif busan.process is not None:
+        busan.ended_with()
+    back_in_place(seoul, aside)
+    seoul.start()
+    busan.start()
+    cluster.wait_in_sync()
+    cluster.wait_equal()
+    for server in cluster.servers:
+        equal(server.texts("/notes"), listed, f"the list at {server.name} when the true primary is back ({said})")
+    unharmed(cluster)
+
+
+@suite.alone
+def a_primary_with_an_older_directory_makes_its_backup_forget_nothing():
+    with Cluster(1) as cluster:
+        posts(cluster.backups[0], 5)
+        cluster.primary.stop()  # first, so that its set holds busan
+        cluster.backups[0].stop()
+        old = copy_of(cluster.primary)
+        cluster.primary.start()
+        cluster.backups[0].start()
+        cluster.wait_in_sync()
+        posts(cluster.backups[0], 5)
+        a_primary_that_lost(cluster, old)
+
+
+@suite.alone
+def a_primary_with_an_empty_directory_makes_its_backup_forget_nothing():
+    with Cluster(1) as cluster:
+        posts(cluster.backups[0], 10)
+        a_primary_that_lost(cluster, None)
+
+
+@suite.alone
+def a_backup_with_an_older_directory_is_refused_until_it_is_emptied():
+    with Cluster(2) as cluster:
+        seoul, busan, jeju = cluster.servers
+        posts(seoul, 5)
+        busan.stop()
+        old = copy_of(busan)
+        busan.start()
+        cluster.wait_in_sync()
+        posts(busan, 20)
+        busan.stop()
+        exchange(busan, old)
+        busan.begin()
+        is_refused(busan, "lost|less|older", empty=False)
+        equal(jeju.ask("POST", "/notes", "{}").copies, 2, "copies while it is refused")
+        if busan.alive():
+            busan.stop()
+        exchange(busan, None)
+        busan.start()
+        unharmed(cluster)
+        equal(busan.texts("/notes"), seoul.texts("/notes"), "the lists")
+
+
+@suite.alone
+def a_copied_server_beside_the_true_one_harms_nobody():
+    with Cluster(2) as cluster:
+        seoul, busan, jeju = cluster.servers
+        posts(seoul, 5, "/before")
+        busan.stop()
+        copy = copy_of(busan)
+        busan.start()
+        cluster.wait_in_sync()
+        load = Load(cluster.servers)
+        load.progress(10)
+        said = seoul.err().count("\n")
+        with Stranger("busan", data=copy, primary=seoul.host) as clone:
+            for _ in range(5):
+                load.progress(10)
+            quiet = time.monotonic() + 2
+            wait_until(lambda: time.monotonic() > quiet, "two seconds of both")
+            lines = seoul.err().splitlines()[said:]
+            check(len(lines) < 8, f"the two take turns: in 2 s the primary said {len(lines)} lines, {lines[:6]}")
+            check([sentence(s) for s in (clone, busan) if "busan" in sentence(s)], "the refused one says why")
+            load.progress(10)
+        verify(cluster, load)
+
+
+@suite.alone
+def after_a_crash_of_the_machines_nothing_acknowledged_is_lost():
+    """Another boot's storage is not trusted: it is made again from the log."""
+    boot = folder("boot")
+
+    def boots(number):
+        with open(boot, "w", encoding="ascii") as file:
+            file.write(f"11111111-2222-3333-4444-{number:012d}\n")
+    boots(0)
+    with Cluster(2, "--boot-id-file", boot) as cluster:
+        seoul, busan, jeju = cluster.servers
+        load = Load(cluster.servers)
+        load.progress()
+        for number, order in enumerate(([seoul, busan, jeju], [jeju, busan, seoul], [busan, seoul, jeju]), 1):
+            made = seoul.ask("POST", "/kept", {"n": number})
+            cluster.kill()
+            boots(number)
+            for server in order:
+                server.begin()
+                answer = server.ask("GET", f"/kept/{number}")
+                check((answer.status, answer.text) == (200, made.text) or answer.code == "not_ready",
+                      f"{server.name} answered {answer.text} for a record that was acknowledged")
+            cluster.wait_in_sync()
+            load.progress(10)
+        verify(cluster, load)
+
+
+@suite.alone
+def after_a_crash_of_the_primarys_machine_alone_nothing_acknowledged_is_lost():
+    boot = folder("boot")
+    with Cluster(0, primary=("--boot-id-file", boot), start=False) as cluster:
+        def boots(number):
+            with open(boot, "w", encoding="ascii") as file:
+                file.write(f"99999999-2222-3333-4444-{number:012d}\n")
+        boots(0)
+        cluster.primary.start()
+        cluster.join("busan")
+        cluster.wait_in_sync()
+        load = Load(cluster.servers)
+        for number in (1, 2):
+            load.progress()
+            cluster.primary.kill()
+            boots(number)
+            cluster.primary.start()
+            cluster.wait_in_sync()
+        load.progress()
+        verify(cluster, load)
+
+
+@suite.alone
+def a_server_under_a_new_name_with_its_old_directory_is_one_server():
+    """It may be refused or taken, but never counted twice."""
+    with Cluster(2) as cluster:
+        seoul, busan, jeju = cluster.servers
+        posts(seoul, 3)
+        jeju.stop()
+        with Stranger("daegu", data=jeju.data, primary=seoul.host) as renamed:
+            wait_until(lambda: len(sentence(renamed).splitlines()) > 0, "it says what became of it")
+            made = busan.ask("POST", "/notes", "{}")
+            names = seoul.status()["in_sync"]
+            check("jeju" not in names and made.copies <= 3, f"in_sync {names}, copies {made.copies}")
+        cluster.backups[1] = Member("jeju", *cluster.args, primary=seoul.host, data=jeju.data, start=False)
+        cluster.backups[1].start()
+        cluster.wait(lambda: "daegu" not in seoul.status()["in_sync"], "the other name is gone")
+        unharmed(cluster)
+
+
+if __name__ == "__main__":
+    suite.main()
