@@ -71,7 +71,9 @@ def every_file_is_built():
     there = {path_of(file) for file in SOURCES if file.suffix == ".c"}
     listed |= {f"tests/unit/{row[0]}.c" for row in meson_list("tests/meson.build", "units")}
     listed |= {f"tests/fuzz/{row[0]}.c" for row in meson_list("tests/meson.build", "fuzz_targets")}
-    there |= {path_of(file) for file in files_of("tests/unit/test_*.c", "tests/fuzz/fuzz_*.c")}
+    listed |= {f"tests/sim/{file}" for file in meson_list("tests/meson.build", "sim_files")}
+    listed |= {f"tests/sim/{row[1]}" for row in meson_list("tests/meson.build", "sims")}
+    there |= {path_of(file) for file in files_of("tests/unit/test_*.c", "tests/fuzz/fuzz_*.c", "tests/sim/*.c")}
     yield from (f"{file} is in no meson.build" for file in sorted(there - listed))
     yield from (f"{file} is in a meson.build, but not there" for file in sorted(listed - there))
 

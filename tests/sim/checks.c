@@ -1,0 +1,299 @@
+/* The invariants, from outside: what is on the disks, what was told, what clients were answered.
+ * Nothing here asks the step what it believes, but for the positions that I5 is about. */
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim.h"
+
+typedef unsigned long long u;
+
+void complain(struct world *w, const char *format, ...)
+{
+    if (w->truth.complaint[0] != '\0')
+        return;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(w->truth.complaint, sizeof w->truth.complaint, format, args);
+    va_end(args);
+}
+
+void checks_finish(struct world *w)
+{
+    free(w->truth.canon);
+    free(w->truth.born);
+}
+
+/* --- I4: one entry per (epoch, index) that anybody has seen, ever --- */
+
+static struct born *born_place(const struct truth *t, uint64_t epoch, uint64_t index)
+{
+    uint64_t i = (epoch * 0x9e3779b97f4a7c15 + index) * 0xbf58476d1ce4e5b9 >> 20;
+    for (;; i++) {
+        struct born *b = &t->born[i % t->born_size];
+        if (b->index == 0 || (b->epoch == epoch && b->index == index))
+            return b;
+    }
+}
+
+static void born_grow(struct truth *t)
+{
+    struct truth old = *t;
+    t->born_size = t->born_size == 0 ? 1024 : 2 * t->born_size;
+    t->born = calloc(t->born_size, sizeof *t->born);
+    assert(t->born != NULL);
+    for (uint64_t i = 0; i < old.born_size; i++)
+        if (old.born[i].index != 0)
+            *born_place(t, old.born[i].epoch, old.born[i].index) = old.born[i];
+    free(old.born);
+}
+
+void check_shipped(struct world *w, const struct entry *e)
+{
+    struct truth *t = &w->truth;
+    if (2 * (t->born_count + 1) > t->born_size)
+        born_grow(t);
+    struct born *b = born_place(t, e->epoch, e->index);
+    if (b->index == 0) {
+        *b = (struct born){.epoch = e->epoch, .index = e->index, .chain = e->chain};
+        t->born_count++;
+    } else if (b->chain != e->chain && !w->plan.primary_lost) {
+        complain(w, "I4: two entries are %llu/%llu", (u)e->epoch, (u)e->index);
+    }
+}
+
+/* --- What a disk has for sure --- */
+
+static bool has(const struct world *w, const struct disk *d, uint64_t index)
+{
+    return index == 0 || (index <= disk_kept(d) && index <= w->truth.canon_count &&
+                          d->log[index - 1].e.chain == w->truth.canon[index - 1]);
+}
+
+/* A member of the set that need not have anything: nobody carries its name any more, or its disk
+ * is an old copy and the primary has not let it in again. */
+static bool excused(struct world *w, const struct server *s)
+{
+    if (s == NULL)
+        return true;
+    if (!s->disk.damaged)
+        return false;
+    if (!s->up)
+        return true;
+    for (unsigned i = 0; i < WIRES_MAX; i++) {
+        const struct wire *wire = &w->wires[i];
+        if (wire->number != 0 && wire->welcomed && wire->open[CALLED] && w->servers[PRIMARY].up &&
+            wire->life[CALLED] == w->servers[PRIMARY].life && wire->life[CALLER] == s->life &&
+            memcmp(wire->hello.id, s->disk.id, PEER_ID_BYTES) == 0)
+            return false;
+    }
+    return true;
+}
+
+static bool in_set(const struct peer_set *set, const unsigned char *id)
+{
+    for (unsigned i = 0; i < set->count; i++)
+        if (memcmp(set->list[i].id, id, PEER_ID_BYTES) == 0)
+            return true;
+    return false;
+}
+
+static void check_set(struct world *w, const struct peer_set *set)
+{
+    const struct truth *t = &w->truth;
+    for (unsigned i = 0; i < set->count; i++) {
+        const struct server *s = server_by_id(w, set->list[i].id);
+        if (excused(w, s))
+            continue;
+        /* Of an old copy no more can be asked than what the primary can prove now. */
+        uint64_t known = s->disk.damaged ? w->servers[PRIMARY].disk.applied : t->committed;
+        if (!has(w, &s->disk, t->acked_by_all < known ? t->acked_by_all : known))
+            complain(w, "I2: entry %llu is acknowledged, and %s in the set does not have it",
+                     (u)t->acked_by_all, s->name);
+        if (!has(w, &s->disk, known))
+            complain(w, "I3: entry %llu is committed, and %s in the set does not have it", (u)known,
+                     s->name);
+    }
+}
+
+static void check_primary(struct world *w)
+{
+    const struct disk *d = &w->servers[PRIMARY].disk;
+    const struct truth *t = &w->truth;
+    if (!has(w, d, t->acked))
+        complain(w, "I2: entry %llu is acknowledged, and the primary does not have it",
+                 (u)t->acked);
+    if (!has(w, d, t->committed))
+        complain(w, "I3: entry %llu is committed, and the primary does not have it",
+                 (u)t->committed);
+    /* S4: either may be what is on the disk. */
+    check_set(w, &d->hard.set);
+    if (d->saving)
+        check_set(w, &d->hard_next.set);
+    for (unsigned i = 1; i < w->servers_count; i++) {
+        struct disk *other = &w->servers[i].disk;
+        if (other->damaged && has(w, other, t->committed) && !excused(w, &w->servers[i]))
+            other->damaged = false;
+    }
+}
+
+/* --- I1 and I5 --- */
+
+static void check_applied(struct world *w, struct server *s)
+{
+    struct truth *t = &w->truth;
+    const struct disk *d = &s->disk;
+    if (d->applied > d->count || disk_kept(d) < d->applied ||
+        disk_point(d, d->applied).chain != d->applied_chain) {
+        complain(w, "S9: %s has applied entry %llu, and its log no longer has it", s->name,
+                 (u)d->applied);
+        return;
+    }
+    if (d->applied > t->canon_count) {
+        while (t->canon_size < d->applied) {
+            t->canon_size = t->canon_size == 0 ? 1024 : 2 * t->canon_size;
+            t->canon = realloc(t->canon, t->canon_size * sizeof *t->canon);
+            assert(t->canon != NULL);
+        }
+        for (; t->canon_count < d->applied; t->canon_count++)
+            t->canon[t->canon_count] = d->log[t->canon_count].e.chain;
+    }
+    if (d->applied != 0 && t->canon[d->applied - 1] != d->applied_chain && !w->plan.primary_lost)
+        complain(w, "I1: %s has applied another entry %llu than others have", s->name,
+                 (u)d->applied);
+}
+
+static void check_positions(struct world *w, struct server *s)
+{
+    struct disk *d = &s->disk;
+    const struct repl *r = &s->r;
+    if (d->hard.promised_epoch < d->promised_max)
+        complain(w, "I5: the promise on %s's disk went back from %llu to %llu", s->name,
+                 (u)d->promised_max, (u)d->hard.promised_epoch);
+    d->promised_max = d->hard.promised_epoch;
+    for (; s->checked_durable < d->durable; s->checked_durable++)
+        check_shipped(w, &d->log[s->checked_durable].e);
+    if (s->checked_durable > d->durable)
+        s->checked_durable = d->durable;
+    if (!s->up)
+        return;
+    if (r->committed < s->seen_committed || d->applied < s->seen_applied ||
+        r->hard.promised_epoch < s->seen_promised)
+        complain(w,
+                 "I5: %s went back: committed %llu to %llu, applied %llu to %llu, promised %llu "
+                 "to %llu",
+                 s->name, (u)s->seen_committed, (u)r->committed, (u)s->seen_applied, (u)d->applied,
+                 (u)s->seen_promised, (u)r->hard.promised_epoch);
+    s->seen_committed = r->committed;
+    s->seen_applied = d->applied;
+    s->seen_promised = r->hard.promised_epoch;
+    if (d->applied != r->committed)
+        complain(w, "S10: %s has committed %llu and applied %llu", s->name, (u)r->committed,
+                 (u)d->applied);
+    if (r->last != d->count && !d->cutting)
+        complain(w, "driver: %s's log ends at %llu, the step believes at %llu", s->name,
+                 (u)d->count, (u)r->last);
+}
+
+void check_all(struct world *w)
+{
+    for (unsigned i = 0; i < w->servers_count; i++) {
+        check_applied(w, &w->servers[i]);
+        check_positions(w, &w->servers[i]);
+    }
+    struct truth *t = &w->truth;
+    if (w->servers[PRIMARY].disk.applied > t->committed)
+        t->committed = w->servers[PRIMARY].disk.applied;
+    if (!w->plan.primary_lost && t->complaint[0] == '\0')
+        check_primary(w);
+}
+
+/* --- Acknowledged: on how many disks (S23) --- */
+
+void check_acknowledged(struct world *w, const struct server *s, const struct entry *e)
+{
+    struct truth *t = &w->truth;
+    w->counts.acknowledged++;
+    t->acked = e->index > t->acked ? e->index : t->acked;
+    if (!s->r.o.ack_all || w->plan.primary_lost)
+        return;
+    t->acked_by_all = t->acked;
+    unsigned copies = 0;
+    for (unsigned i = 0; i < w->servers_count; i++) {
+        const struct disk *d = &w->servers[i].disk;
+        copies += disk_kept(d) >= e->index && disk_point(d, e->index).chain == e->chain;
+    }
+    if (copies < w->plan.min_copies && e->index > w->harmed)
+        complain(w, "S23: entry %llu is acknowledged with %u copies, %u are wanted", (u)e->index,
+                 copies, w->plan.min_copies);
+}
+
+/* --- What servers say to each other --- */
+
+static void check_refusal(struct world *w, const struct wire *wire, const struct peer_refuse *m)
+{
+    const struct server *s = &w->servers[wire->server[CALLER]];
+    bool innocent = w->strict && !w->plan.primary_lost && !wire->tainted && wire->open[CALLER] &&
+                    s->up && s->life == wire->life[CALLER];
+    if (innocent &&
+        (m->code == REFUSE_MISMATCH || m->code == REFUSE_EPOCH || m->code == REFUSE_CLUSTER ||
+         m->code == REFUSE_NO_LOG || (m->code == REFUSE_ROLLED_BACK && !s->disk.restored)))
+        complain(w, "refusal: of %s for no reason: %s", s->name, m->sentence);
+}
+
+static void check_sessions(struct world *w, const struct wire *wire)
+{
+    for (unsigned i = 0; i < WIRES_MAX; i++) {
+        const struct wire *other = &w->wires[i];
+        if (other == wire || other->number == 0 || !other->welcomed || !other->open[CALLED] ||
+            other->life[CALLED] != wire->life[CALLED])
+            continue;
+        if (strcmp(other->hello.name, wire->hello.name) != 0)
+            continue;
+        bool same = memcmp(other->hello.id, wire->hello.id, PEER_ID_BYTES) == 0;
+        complain(w, "%s: two sessions of %s", same ? "S17" : "S14", wire->hello.name);
+    }
+}
+
+void check_sent(struct world *w, struct wire *wire, unsigned side, const struct peer_message *m)
+{
+    if (m->kind == PEER_HELLO)
+        wire->hello = m->hello.server;
+    if (m->kind == PEER_REFUSE)
+        check_refusal(w, wire, &m->refuse);
+    if (m->kind == PEER_WELCOME && side == CALLED) {
+        wire->welcomed = true;
+        check_sessions(w, wire);
+    }
+}
+
+/* --- The end --- */
+
+/* Everybody is in, while writes go on; then, once clients are quiet, all are the same. */
+bool check_healed(struct world *w)
+{
+    const struct server *p = &w->servers[PRIMARY];
+    if (!p->up || !p->r.admitting || p->r.saving || p->disk.saving ||
+        w->counts.acknowledged < w->healed_acked + 3)
+        return false;
+    unsigned members = 0;
+    bool same = !repl_busy(&p->r);
+    for (unsigned i = 1; i < w->servers_count; i++) {
+        const struct server *s = &w->servers[i];
+        if (s->stays_down)
+            continue;
+        members++;
+        if (!s->up || s->r.stage != REPL_FOLLOWING || repl_refusal(&s->r) != 0)
+            return false;
+        same = same && s->disk.applied == p->disk.applied &&
+               s->disk.applied_chain == p->disk.applied_chain;
+        if (p->r.o.ack_all && !in_set(&p->disk.hard.set, s->disk.id))
+            return false;
+    }
+    if (p->r.o.ack_all ? p->disk.hard.set.count != members + 1 : p->disk.hard.set.count > 1)
+        return false;
+    w->quiet = true;
+    return same;
+}

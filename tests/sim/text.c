@@ -1,0 +1,48 @@
+/* Messages as people read them in a trace. */
+#include <stdio.h>
+
+#include "sim.h"
+
+typedef unsigned long long u;
+
+static void hello(const struct peer_hello *h, char *to, size_t bytes)
+{
+    int used =
+        snprintf(to, bytes, "hello %s promised %llu, log", h->server.name, (u)h->promised_epoch);
+    for (unsigned i = 0; i < h->points_count && (size_t)used < bytes; i++)
+        used += snprintf(to + used, bytes - (size_t)used, " %llu/%llu", (u)h->points[i].epoch,
+                         (u)h->points[i].index);
+}
+
+void text_message(const struct peer_message *m, char *to, size_t bytes)
+{
+    u epoch = m->epoch, session = m->session;
+    switch (m->kind) {
+    case PEER_HELLO:
+        hello(&m->hello, to, bytes);
+        break;
+    case PEER_WELCOME:
+        snprintf(to, bytes, "welcome, match %llu/%llu commit %llu in %llu/%llx",
+                 (u)m->welcome.match.epoch, (u)m->welcome.match.index, (u)m->welcome.commit, epoch,
+                 session);
+        break;
+    case PEER_REFUSE:
+        snprintf(to, bytes, "refuse %d: %s", (int)m->refuse.code, m->refuse.sentence);
+        break;
+    case PEER_UPDATE:
+        snprintf(to, bytes, "update %llu..%llu commit %llu in %llu/%llx%s", (u)m->update.first,
+                 (u)m->update.last, (u)m->update.commit, epoch, session,
+                 m->update.in_sync ? " in sync" : "");
+        break;
+    case PEER_ACK:
+        snprintf(to, bytes, "ack %llu applied %llu in %llu/%llx%s", (u)m->ack.durable,
+                 (u)m->ack.applied, epoch, session, m->ack.beat ? " beat" : "");
+        break;
+    case PEER_COMMIT:
+        snprintf(to, bytes, "commit %llu in %llu/%llx%s%s", (u)m->commit.commit, epoch, session,
+                 m->commit.in_sync ? " in sync" : "", m->commit.beat ? " beat" : "");
+        break;
+    default:
+        snprintf(to, bytes, "kind %d", (int)m->kind);
+    }
+}

@@ -1,0 +1,248 @@
+/* A run: what happens next, in the order of time, until it has healed or something broke. */
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim.h"
+
+enum { TICK_US = 50 * MS, HEAL_US = 240 * S };
+
+void tell(struct world *w, const char *format, ...)
+{
+    if (!w->trace)
+        return;
+    printf("%11.6f ", (double)w->now_us / 1e6);
+    va_list args;
+    va_start(args, format);
+    vprintf(format, args);
+    va_end(args);
+    putchar('\n');
+}
+
+/* --- The queue: a heap by time, then by the order of asking --- */
+
+static bool before(const struct happening *a, const struct happening *b)
+{
+    return a->at_us != b->at_us ? a->at_us < b->at_us : a->number < b->number;
+}
+
+static void put(struct world *w, struct happening h)
+{
+    if (w->queue_count == w->queue_size) {
+        w->queue_size = w->queue_size == 0 ? 256 : 2 * w->queue_size;
+        w->queue = realloc(w->queue, w->queue_size * sizeof *w->queue);
+        assert(w->queue != NULL);
+    }
+    h.number = ++w->happened;
+    unsigned i = w->queue_count++;
+    for (; i > 0 && before(&h, &w->queue[(i - 1) / 2]); i = (i - 1) / 2)
+        w->queue[i] = w->queue[(i - 1) / 2];
+    w->queue[i] = h;
+}
+
+static struct happening take(struct world *w)
+{
+    struct happening first = w->queue[0], last = w->queue[--w->queue_count];
+    unsigned i = 0;
+    for (;;) {
+        unsigned child = 2 * i + 1;
+        if (child >= w->queue_count)
+            break;
+        child += child + 1 < w->queue_count && before(&w->queue[child + 1], &w->queue[child]);
+        if (before(&last, &w->queue[child]))
+            break;
+        w->queue[i] = w->queue[child];
+        i = child;
+    }
+    w->queue[i] = last;
+    return first;
+}
+
+void later(struct world *w, uint64_t in_us, enum event_kind kind, const struct server *s,
+           unsigned link, uint64_t index)
+{
+    put(w, (struct happening){.at_us = w->now_us + in_us,
+                              .kind = kind,
+                              .server = s == NULL ? 0 : s->number,
+                              .life = s == NULL ? 0 : s->life,
+                              .link = link,
+                              .index = index});
+}
+
+/* --- What happens --- */
+
+static void tick(struct world *w, struct server *s)
+{
+    later(w, chance_between(&w->chance, TICK_US - 5 * MS, TICK_US + 5 * MS), DO_TICK, s, 0, 0);
+    driver_step(w, s,
+                &(struct repl_event){.kind = REPL_TIME, .now_us = 1 + w->now_us + s->clock_us});
+}
+
+static void look_up(struct world *w, struct server *s, const struct happening *h)
+{
+    struct repl_event e = {.kind = REPL_LOOKED_UP, .link = h->link};
+    e.point = disk_point(&s->disk, h->index);
+    if (e.point.index != h->index)
+        complain(w, "driver: entry %llu is looked up, the log has %llu",
+                 (unsigned long long)h->index, (unsigned long long)s->disk.count);
+    driver_step(w, s, &e);
+}
+
+/* The disk works whether or not the process runs. */
+static void disk_works(struct world *w, struct server *s, const struct happening *h)
+{
+    enum event_kind told = DO_DURABLE;
+    if (h->kind == DO_FLUSH) {
+        disk_flushed(&s->disk, h->index);
+    } else if (h->kind == DO_SAVE) {
+        disk_saved(&s->disk);
+        told = DO_SAVED;
+    } else {
+        disk_cut_done(&s->disk);
+        told = DO_CUT_DONE;
+    }
+    later(w, chance_below(&w->chance, MS), told, s, 0, h->index);
+}
+
+static void process_works(struct world *w, struct server *s, const struct happening *h)
+{
+    struct repl_event e = {.link = h->link, .index = h->index};
+    switch (h->kind) {
+    case DO_TICK:
+        tick(w, s);
+        return;
+    case DO_LOOKED_UP:
+        look_up(w, s, h);
+        return;
+    case DO_PROPOSE:
+        driver_propose(w, s);
+        if (h->index == 1)
+            later(w, chance_skewed(&w->chance, w->plan.write_us), DO_PROPOSE, s, 0, 1);
+        return;
+    case DO_CALL:
+        driver_call(w, s);
+        return;
+    case DO_DURABLE:
+        e.kind = REPL_DURABLE;
+        break;
+    case DO_SAVED:
+        e.kind = REPL_SAVED;
+        break;
+    case DO_CUT_DONE:
+        e.kind = REPL_CUT_DONE;
+        break;
+    default:
+        e.kind = REPL_LINK_DOWN;
+        wire_lost(w, s->number, h->link);
+    }
+    driver_step(w, s, &e);
+}
+
+static void happen(struct world *w, struct happening *h)
+{
+    struct server *s = &w->servers[h->server];
+    if (h->kind == DO_FAULT) {
+        if (!w->healing)
+            faults_do(w);
+        else
+            faults_operator(w);
+        return;
+    }
+    if (h->kind == DO_STALE) {
+        wires_stale(w);
+        return;
+    }
+    if (h->kind == DO_START) {
+        if (!s->up && !s->stays_down)
+            server_start(w, s);
+        return;
+    }
+    if (h->kind == DO_DELIVER) {
+        for (unsigned i = 0; i < WIRES_MAX; i++)
+            if (w->wires[i].number == h->link)
+                s = &w->servers[w->wires[i].server[h->index]];
+        if (s->up && s->stopped_us > w->now_us) {
+            h->at_us = s->stopped_us;
+            put(w, *h);
+        } else {
+            wire_arrived(w, h->link, (unsigned)h->index);
+        }
+        return;
+    }
+    if (!s->up || s->life != h->life)
+        return;
+    if (h->kind == DO_CRASH && s->crashes != 0) {
+        s->crashes--;
+        server_stop(w, s, chance_percent(&w->chance, 30));
+        later(w, chance_between(&w->chance, 1, 30) * MS, DO_START, s, 0, 0);
+    } else if (h->kind < DO_DELIVER) {
+        disk_works(w, s, h);
+    } else if (s->stopped_us > w->now_us) {
+        h->at_us = s->stopped_us;
+        put(w, *h);
+    } else {
+        process_works(w, s, h);
+    }
+}
+
+/* --- A run --- */
+
+static void make(struct world *w)
+{
+    faults_plan(w);
+    w->generation = 1;
+    for (unsigned i = 0; i < PEER_ID_BYTES; i++)
+        w->cluster[i] = (unsigned char)(chance_next(&w->chance) | 1);
+    for (unsigned i = 0; i < w->servers_count; i++) {
+        struct server *s = &w->servers[i];
+        bool twin = w->plan.twin && i == w->servers_count - 1;
+        s->number = i;
+        snprintf(s->name, sizeof s->name, i == PRIMARY ? "p" : "b%u", twin ? 1 : i);
+        s->stays_down = twin;
+        disk_make(&s->disk, &w->chance);
+        later(w, chance_below(&w->chance, 300 * MS), DO_START, s, 0, 0);
+    }
+    later(w, w->plan.fault_us, DO_FAULT, NULL, 0, 0);
+}
+
+void world_run(struct world *w, uint64_t seed, bool trace, bool strict)
+{
+    memset(w, 0, sizeof *w);
+    w->seed = w->chance.state = seed;
+    w->trace = trace;
+    w->strict = strict;
+    make(w);
+    while (w->truth.complaint[0] == '\0') {
+        struct happening h = take(w);
+        w->now_us = h.at_us;
+        w->counts.events++;
+        happen(w, &h);
+        check_all(w);
+        if (!w->healing && w->now_us >= w->plan.length_us) {
+            w->healing = true;
+            tell(w, "no more faults");
+            faults_heal(w);
+        }
+        if (w->healing && w->plan.primary_lost)
+            break;
+        if (w->healing && check_healed(w))
+            break;
+        if (w->healing && w->now_us > w->plan.length_us + HEAL_US)
+            complain(w, "end: it has not healed within %d s", HEAL_US / S);
+    }
+    w->counts.simulated_us = w->now_us;
+    tell(w, "the end: %s", w->truth.complaint[0] == '\0' ? "all is well" : w->truth.complaint);
+}
+
+void world_finish(struct world *w)
+{
+    wires_finish(w);
+    checks_finish(w);
+    for (unsigned i = 0; i < w->servers_count; i++) {
+        disk_finish(&w->servers[i].disk);
+        disk_finish(&w->servers[i].old_copy);
+    }
+    free(w->queue);
+}
