@@ -13,11 +13,13 @@
 #include "base/disk.h"
 #include "base/err.h"
 #include "base/settings.h"
+#include "cli/backup.h"
 #include "cli/demo.h"
 #include "cli/operator.h"
 #include "front/front.h"
 #include "net/listen.h"
 #include "node/node.h"
+#include "node/restore.h"
 #include "ops/message_log.h"
 #include "ops/message_printer.h"
 #include "ops/status.h"
@@ -120,7 +122,7 @@ static int bind_port(struct server *s, char *why)
 
 static int open_front(struct server *s, unsigned i)
 {
-    int rc = reader_create(&s->readers[i], node_store(s->node), &s->visible);
+    int rc = reader_create_in(&s->readers[i], node_slot(s->node), &s->visible);
     if (rc == 0)
         rc = write_port_init(&s->ports[i], node_wake, s->node);
     if (rc != 0)
@@ -139,6 +141,8 @@ static int open_front(struct server *s, unsigned i)
         .udp_fd = s->udp_fds[i],
         .peer = node_take_peer,
         .drop = node_drop,
+        .backup_reserve = node_backup_reserve,
+        .backup = node_backup_start,
         .node = s->node,
     };
     rc = front_create(&s->fronts[i], &o);
@@ -296,6 +300,30 @@ static int serve_main(int argc, char **argv, char **environment)
 
 /* --- Subcommands --- */
 
+static struct backup_facts facts_of(const struct restored *what)
+{
+    return (struct backup_facts){
+        .records = what->records, .seq = what->seq, .digest = what->digest};
+}
+
+static int check_backup(const char *file, struct backup_facts *facts, char *why, size_t why_bytes)
+{
+    struct restored what = {0};
+    int rc = node_check_backup(file, &what, why, why_bytes);
+    *facts = facts_of(&what);
+    return rc;
+}
+
+static int restore(const char *file, const char *data, const char *app_name,
+                   struct backup_facts *facts, char *why, size_t why_bytes)
+{
+    struct disk disk = disk_real();
+    struct restored what = {0};
+    int rc = node_restore(&disk, file, data, app_name, &what, why, why_bytes);
+    *facts = facts_of(&what);
+    return rc;
+}
+
 static int usage(FILE *to)
 {
     fputs("usage: noted serve [--app-name NAME] [--local-port N] [--primary HOST:PORT] …\n"
@@ -304,6 +332,10 @@ static int usage(FILE *to)
           "           starts servers and shows what happens between them\n"
           "       noted drop NAME [--server HOST:PORT] [--via http|tcp|udp]\n"
           "           tells the primary to go on without this backup\n"
+          "       noted backup FILE [--server HOST:PORT] [--force]\n"
+          "           a copy of a running server's records, while writes go on\n"
+          "       noted restore FILE --data FOLDER [--app-name NAME]\n"
+          "           a new primary's data directory from such a copy\n"
           "       noted version\n",
           to);
     return to == stdout ? EXIT_OK : EXIT_USAGE;
@@ -318,6 +350,10 @@ int main(int argc, char **argv, char **environment)
         return demo_main(argc - 2, argv + 2);
     if (strcmp(command, "drop") == 0)
         return operator_drop(argc - 2, argv + 2);
+    if (strcmp(command, "backup") == 0)
+        return backup_main(argc - 2, argv + 2, check_backup);
+    if (strcmp(command, "restore") == 0)
+        return restore_main(argc - 2, argv + 2, restore);
     if (strcmp(command, "version") == 0 && argc == 2) {
         puts("noted " NOTED_VERSION);
         return EXIT_OK;

@@ -224,3 +224,18 @@ int disk_sync_parent(const struct disk *disk, const char *path)
     free(parent);
     return code;
 }
+
+int disk_copy(const struct disk *disk, struct disk_file *from, struct disk_file *to)
+{
+    enum { PIECE_BYTES = 1024 * 1024 };
+    char *piece = malloc(PIECE_BYTES);
+    int code = piece == NULL ? ERR_NO_MEMORY : 0;
+    size_t got = 1;
+    for (uint64_t at = 0; code == 0 && got != 0; at += got) {
+        code = disk->read(from, at, piece, PIECE_BYTES, &got);
+        if (code == 0 && got != 0)
+            code = disk->write(to, at, piece, got);
+    }
+    free(piece);
+    return code;
+}

@@ -47,6 +47,9 @@ struct disk {
 
 struct disk disk_real(void);
 
+/* All bytes of one file to the start of another. Syncs nothing. */
+int disk_copy(const struct disk *disk, struct disk_file *from, struct disk_file *to);
+
 /* sync_folder for the folder that `path` is in. */
 int disk_sync_parent(const struct disk *disk, const char *path);
 

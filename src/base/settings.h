@@ -48,8 +48,16 @@
       600000, "ms",                                                                                \
       "on the primary: a backup without progress for so long is dropped; on a backup: a primary "  \
       "that is silent for so long is called again")                                                \
-    X(BYTES, log_bytes, "log-bytes", "NOTED_LOG_BYTES", "4GiB", 32 * MIB, 16384 * GIB, "",         \
-      "disk for the log beyond what recovery needs, which so far is all of it")                    \
+    X(BYTES, log_bytes, "log-bytes", "NOTED_LOG_BYTES", "4GiB", MIB, 16384 * GIB, "",              \
+      "how much of the log is kept for backups that are behind, where recovery needs less")        \
+    X(BYTES, checkpoint_bytes, "checkpoint-bytes", "NOTED_CHECKPOINT_BYTES", "1GiB", MIB,          \
+      16384 * GIB, "",                                                                             \
+      "a checkpoint is made when the log has grown by this, or by the size of local storage")      \
+    X(BYTES, copy_bytes_per_s, "copy-bytes-per-s", "NOTED_COPY_BYTES_PER_S", "200MiB", KIB,        \
+      1024 * GIB, "",                                                                              \
+      "how fast checkpoints are written, and copies sent to each new backup or noted backup")      \
+    X(NUMBER, scrub_s, "scrub-s", "NOTED_SCRUB_S", "3600", 1, 31536000, "s",                       \
+      "how often local storage is compared with its digest, page by page")                         \
     X(NUMBER, key_window_s, "key-window-s", "NOTED_KEY_WINDOW_S", "300", 1, 604800, "s",           \
       "how long the key of a write is remembered")                                                 \
     X(NUMBER, keys_max, "keys-max", "NOTED_KEYS_MAX", "1000000", 1, 100000000, "",                 \

@@ -69,7 +69,7 @@ static uint64_t field(struct span head, const char *name)
 }
 
 /* HTTP/1.1 200 OK … empty line, body to the end: the connection is closed behind it. */
-static bool read_http(struct span in, struct client_answer *a)
+bool client_read_http(struct span in, struct client_answer *a)
 {
     struct json_found found;
     const char *end = memmem(in.at, in.bytes, "\r\n\r\n", 4);
@@ -172,7 +172,22 @@ static int connect_to(const struct addrinfo *to)
     return -1;
 }
 
-static bool send_all(int fd, struct span bytes)
+int client_connect(const char *host, uint16_t port)
+{
+    const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *all = NULL;
+    char digits[8];
+    int fd = -1;
+    snprintf(digits, sizeof digits, "%u", port);
+    if (getaddrinfo(host, digits, &hints, &all) != 0)
+        return -1;
+    for (const struct addrinfo *to = all; to != NULL && fd < 0; to = to->ai_next)
+        fd = connect_to(to);
+    freeaddrinfo(all);
+    return fd;
+}
+
+bool client_send(int fd, struct span bytes)
 {
     while (bytes.bytes != 0) {
         ssize_t n = send(fd, bytes.at, bytes.bytes, MSG_NOSIGNAL);
@@ -207,7 +222,7 @@ static bool exchange(enum client_protocol p, const struct addrinfo *to, struct s
     for (; to != NULL && !good && fd < 0; to = to->ai_next) {
         fd = connect_to(to);
         for (int tries = p == CLIENT_UDP ? UDP_TRIES : 1; fd >= 0 && !good && tries > 0; tries--)
-            good = send_all(fd, out) && receive(fd, p != CLIENT_HTTP, in);
+            good = client_send(fd, out) && receive(fd, p != CLIENT_HTTP, in);
         if (fd >= 0)
             close(fd);
         if (p == CLIENT_UDP)
@@ -232,7 +247,7 @@ int client_ask(enum client_protocol p, const struct client_request *rq, struct c
     bool good = !out.failed && getaddrinfo(rq->host, port, &hints, &to) == 0 &&
                 exchange(p, to, buf_span(&out), &in);
     if (good)
-        good = p == CLIENT_HTTP ? read_http(buf_span(&in), a) : read_json(buf_span(&in), a);
+        good = p == CLIENT_HTTP ? client_read_http(buf_span(&in), a) : read_json(buf_span(&in), a);
     if (to != NULL)
         freeaddrinfo(to);
     buf_finish(&out);

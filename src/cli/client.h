@@ -34,6 +34,13 @@ struct client_answer {
  * read. *a is set either way. */
 int client_ask(enum client_protocol p, const struct client_request *rq, struct client_answer *a);
 
+/* For who reads an answer that is too long for that: a connection to the first of the host's
+ * addresses that takes one, or -1. */
+int client_connect(const char *host, uint16_t port);
+bool client_send(int fd, struct span bytes);
+/* A whole answer of HTTP, whose body is JSON. False: it cannot be read. */
+bool client_read_http(struct span in, struct client_answer *a);
+
 /* A member of an answer that is a JSON object, as a span of its body; false where it has none. */
 bool client_member(const struct client_answer *a, const char *name, struct span *value);
 

@@ -10,14 +10,13 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
-#include "base/settings.h"
 #include "cli/client.h"
+#include "cli/place.h"
 
 enum { OUT_MS = 5000, LOOK_MS = 10, DETAIL_BYTES = 2 * DETAIL_BYTES_MAX };
 
-struct place {
-    char host[SETTINGS_HOST_BYTES_MAX + 1];
-    uint16_t port;
+struct asked {
+    struct place place;
     int via; /* a client_protocol; -1: whichever the server answers */
 };
 
@@ -34,33 +33,7 @@ static int usage(FILE *to)
 
 /* --- Arguments --- */
 
-static bool read_port(struct span digits, uint16_t *port)
-{
-    uint64_t n;
-    if (!u64_parse(digits, &n) || n == 0 || n > 65535)
-        return false;
-    *port = (uint16_t)n;
-    return true;
-}
-
-/* HOST:PORT; an IPv6 address stands in []. */
-static bool read_server(struct place *to, const char *text)
-{
-    const char *colon = strrchr(text, ':');
-    if (colon == NULL || !read_port(span_of(colon + 1), &to->port))
-        return false;
-    struct span host = span(text, (size_t)(colon - text));
-    if (host.bytes > 2 && host.at[0] == '[' && host.at[host.bytes - 1] == ']')
-        host = span(host.at + 1, host.bytes - 2);
-    else if (memchr(host.at, ':', host.bytes) != NULL)
-        return false;
-    if (host.bytes == 0 || host.bytes >= sizeof to->host)
-        return false;
-    snprintf(to->host, sizeof to->host, "%.*s", SPAN_ARGS(host));
-    return true;
-}
-
-static bool read_via(struct place *to, const char *word)
+static bool read_via(struct asked *to, const char *word)
 {
     for (int p = 0; p < CLIENT_PROTOCOLS; p++)
         if (strcasecmp(word, client_protocol_word((enum client_protocol)p)) == 0) {
@@ -70,26 +43,21 @@ static bool read_via(struct place *to, const char *word)
     return false;
 }
 
-static bool read_local_port(struct place *to, const char *digits)
+static bool read_server(struct asked *to, const char *text)
 {
-    snprintf(to->host, sizeof to->host, "127.0.0.1");
-    return read_port(span_of(digits), &to->port);
+    return place_read_server(&to->place, text);
 }
 
-/* As --app-name takes it; so it also stands in a path as it is. */
-static bool is_app_name(const char *name)
+static bool read_local_port(struct asked *to, const char *digits)
 {
-    static const char letters[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-    size_t bytes = strlen(name);
-    return bytes > 0 && bytes <= APP_NAME_BYTES_MAX && strspn(name, letters) == bytes;
+    return place_read_local_port(&to->place, digits);
 }
 
-static bool read_arguments(int argc, char **argv, struct place *to, const char **name)
+static bool read_arguments(int argc, char **argv, struct asked *to, const char **name)
 {
     static const struct {
         const char *flag;
-        bool (*read)(struct place *to, const char *value);
+        bool (*read)(struct asked *to, const char *value);
     } flags[] = {{"--server", read_server},
                  {"--primary", read_server},
                  {"--local-port", read_local_port},
@@ -103,7 +71,7 @@ static bool read_arguments(int argc, char **argv, struct place *to, const char *
             if (i + 1 == argc || !flags[flag].read(to, argv[i + 1]))
                 return false;
             i++;
-        } else if (*name != NULL || !is_app_name(argv[i])) {
+        } else if (*name != NULL || !place_is_app_name(argv[i])) {
             return false;
         } else {
             *name = argv[i];
@@ -116,11 +84,11 @@ static bool read_arguments(int argc, char **argv, struct place *to, const char *
 
 /* Over the first protocol that the server answers in, which is then kept: a server that does not
  * speak one says 501, or nothing. */
-static bool ask(struct place *to, const char *method, const char *path, const char *key,
+static bool ask(struct asked *to, const char *method, const char *path, const char *key,
                 struct client_answer *a)
 {
     const struct client_request rq = {
-        .host = to->host, .port = to->port, .method = method, .path = path, .key = key};
+        .host = to->place.host, .port = to->place.port, .method = method, .path = path, .key = key};
     *a = (struct client_answer){0};
     for (int p = to->via < 0 ? 0 : to->via; p < (to->via < 0 ? CLIENT_PROTOCOLS : to->via + 1);
          p++) {
@@ -134,7 +102,7 @@ static bool ask(struct place *to, const char *method, const char *path, const ch
     return false;
 }
 
-static void say_detail(const struct place *to, const char *name, const struct client_answer *a)
+static void say_detail(const struct asked *to, const char *name, const struct client_answer *a)
 {
     char detail[DETAIL_BYTES] = "";
     struct span value;
@@ -143,12 +111,12 @@ static void say_detail(const struct place *to, const char *name, const struct cl
     if (detail[0] != '\0')
         fprintf(stderr, "noted: %s\n", detail);
     else
-        fprintf(stderr, "noted: %s:%u answered %d, and %s is not dropped\n", to->host, to->port,
-                a->status, name);
+        fprintf(stderr, "noted: %s:%u answered %d, and %s is not dropped\n", to->place.host,
+                to->place.port, a->status, name);
 }
 
 /* True: it is not in the in-sync set. */
-static bool wait_out(struct place *to, const char *name)
+static bool wait_out(struct asked *to, const char *name)
 {
     const struct timespec pause = {.tv_nsec = LOOK_MS * 1000 * 1000};
     struct clock clock = clock_real();
@@ -167,23 +135,23 @@ static bool wait_out(struct place *to, const char *name)
 
 int operator_drop(int argc, char **argv)
 {
-    struct place to = {.via = -1};
-    const char *name = NULL, *port = getenv("LOCAL_PORT");
+    struct asked to = {.via = -1};
+    const char *name = NULL;
     struct client_answer a;
     char path[APP_NAME_BYTES_MAX + 16], key[64];
     if (argc == 1 && strcmp(argv[0], "--help") == 0)
         return usage(stdout);
-    bool known = read_local_port(&to, port != NULL ? port : "5000");
+    bool known = place_default(&to.place);
     if (!read_arguments(argc, argv, &to, &name))
         return usage(stderr);
-    if (!known && to.port == 0) {
-        fprintf(stderr, "noted: LOCAL_PORT is %s, and no port\n", port);
+    if (!known && to.place.port == 0) {
+        fprintf(stderr, "noted: LOCAL_PORT is %s, and no port\n", getenv("LOCAL_PORT"));
         return 2;
     }
     snprintf(path, sizeof path, "/_servers/%s", name);
     snprintf(key, sizeof key, "drop-%ld-%lld", (long)getpid(), (long long)time(NULL));
     if (!ask(&to, "DELETE", path, key, &a)) {
-        fprintf(stderr, "noted: %s:%u does not answer\n", to.host, to.port);
+        fprintf(stderr, "noted: %s:%u does not answer\n", to.place.host, to.place.port);
         buf_finish(&a.body);
         return 1;
     }

@@ -6,6 +6,7 @@
 #ifndef FRONT_FRONT_H
 #define FRONT_FRONT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,7 +38,12 @@ struct front_options { /* all pointers are borrowed and outlive the front end */
     /* The operator's word: a server is to be taken from the in-sync set. 0 or an error; NULL: there
      * is nobody to ask. */
     int (*drop)(void *node, struct span name);
-    void *node; /* of both */
+    /* A client takes a copy of local storage: first a place for it (0 or an error), then the
+     * connection, as in `peer`, or -1, which gives the place back. `head` goes first and is dead
+     * after the call; then the copy, in chunks where it says so. NULL: there is none. */
+    int (*backup_reserve)(void *node);
+    void (*backup)(void *node, int fd, struct span head, bool chunked);
+    void *node; /* of all */
 };
 
 int front_create(struct front **f, const struct front_options *o);

@@ -158,6 +158,41 @@ void http_write_answered(struct client *c, const struct write *w, const struct a
     http_answer(c->front, net_out(c->conn), a, style);
 }
 
+/* The connection leaves this loop, and what follows is a copy of local storage. False: it is held
+ * until what was answered before is sent. */
+static bool give_backup(struct client *c, struct served *s, struct http_style style)
+{
+    struct front *f = c->front;
+    struct buf head = {0}, unread = {0};
+    struct http_style last = style;
+    last.keep_alive = false;
+    if (style.head_only) {
+        c->last = true;
+        http_stream_head(f, net_out(c->conn), &s->answer, last);
+        return true;
+    }
+    if (net_unsent(c->conn) != 0) {
+        client_hold(c, HOLD_ROOM);
+        return false;
+    }
+    int code = f->o.backup_reserve(f->o.node);
+    if (code != 0) {
+        answer_error(&s->answer, code,
+                     "other backups are being taken: try again when they are done");
+        answer_now(c, &s->answer, style);
+        return true;
+    }
+    http_stream_head(f, &head, &s->answer, last);
+    int fd = head.failed ? -1 : net_release(c->conn, &unread);
+    f->o.backup(f->o.node, fd, buf_span(&head), style.minor_1);
+    buf_finish(&head);
+    buf_finish(&unread);
+    if (fd < 0)
+        net_abort(c->conn);
+    c->closing = true;
+    return true;
+}
+
 /* One whole request. False: it is held, and will be seen again. */
 static bool whole_request(struct client *c, const struct http_head *head, struct span body)
 {
@@ -189,6 +224,8 @@ static bool whole_request(struct client *c, const struct http_head *head, struct
     case SERVE_EVENTS:
         events_start(c, &s, style);
         return true;
+    case SERVE_BACKUP:
+        return give_backup(c, &s, style);
     case SERVE_WAIT_POSITION:
         client_hold_position(c, &rq);
         return false;

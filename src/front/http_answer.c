@@ -168,8 +168,12 @@ void http_stream_head(struct front *f, struct buf *out, const struct answer *a,
     if (start == NULL)
         return;
     char *to = put_status(f, start, a->status);
-    to = a->event_stream ? PUT(to, "Content-Type: text/event-stream\r\nCache-Control: no-store\r\n")
-                         : PUT(to, "Content-Type: application/json\r\n");
+    if (a->event_stream)
+        to = PUT(to, "Content-Type: text/event-stream\r\nCache-Control: no-store\r\n");
+    else if (a->octets)
+        to = PUT(to, "Content-Type: application/octet-stream\r\nCache-Control: no-store\r\n");
+    else
+        to = PUT(to, "Content-Type: application/json\r\n");
     to = put_fields(to, a);
     if (style.minor_1)
         to = PUT(to, "Transfer-Encoding: chunked\r\n");

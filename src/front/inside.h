@@ -112,6 +112,7 @@ enum serve_result {
     SERVE_WRITE,         /* s->write is in the open batch: fill in the front end's own part */
     SERVE_LIST,          /* s->cursor: stream it; answer has status and seq */
     SERVE_EVENTS,        /* stream the messages after s->after */
+    SERVE_BACKUP,        /* give the connection up for a copy; answer has its head */
     SERVE_WAIT_WRITES,   /* not before the writes in flight are answered */
     SERVE_WAIT_POSITION, /* not before local storage is at rq->min_seq */
 };

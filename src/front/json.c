@@ -108,7 +108,10 @@ static bool whole_request(struct client *c, struct request *rq, int code, const 
         answer_error(&s.answer, code, detail != NULL ? "%s" : NULL, detail);
     else
         result = serve(c->front, rq, c->in_flight, client_late(c), &s);
+    if (result == SERVE_BACKUP)
+        answer_error(&s.answer, ERR_NOT_IMPLEMENTED, "a backup is given over HTTP only");
     switch (result) {
+    case SERVE_BACKUP:
     case SERVE_ANSWER:
         json_answer(net_out(c->conn), &s.answer, rq->rid, true);
         client_owes(c);

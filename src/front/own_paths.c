@@ -89,6 +89,9 @@ static void give_status(struct front *f, struct served *s)
     if (status->backup) {
         add_bool(to, "connected", view.connected);
         add_number(to, "lag_ms", view.lag_ms);
+        if (view.copy_bytes != 0)
+            buf_printf(to, ",\"copy\":{\"bytes\":%" PRIu64 ",\"here\":%" PRIu64 "}",
+                       view.copy_bytes, view.copy_got);
     }
     if (view.reason[0] != '\0')
         add_text(to, ",\"reason\":", view.reason);
@@ -177,6 +180,20 @@ static void drop_server(struct front *f, struct served *s, struct span name)
     }
 }
 
+/* A copy of local storage, which only a transport with a stream of its own can give. */
+static enum serve_result give_backup(struct front *f, struct served *s)
+{
+    if (f->o.backup_reserve == NULL) {
+        answer_error(&s->answer, ERR_NOT_IMPLEMENTED, NULL);
+    } else if (!atomic_load(&f->o.status->ready)) {
+        answer_error(&s->answer, ERR_NOT_READY, "this server's copy is not complete");
+    } else {
+        s->answer.octets = true;
+        return SERVE_BACKUP;
+    }
+    return SERVE_ANSWER;
+}
+
 bool own_path_drops(struct span path, struct span *name)
 {
     static const char prefix[] = "/_servers/";
@@ -191,8 +208,9 @@ enum serve_result own_path(struct front *f, const struct request *rq, struct ser
     static const char *const none[] = {NULL}, *const ready[] = {"max_lag_ms", NULL},
                              *const messages[] = {"after", NULL};
     struct span path = s->target.path, query = s->target.query;
-    enum own { STATUS, HEALTH, READY, MESSAGES, UNKNOWN } own = UNKNOWN;
-    static const char *const paths[] = {"/_status", "/_health", "/_ready", "/_messages"};
+    enum own { STATUS, HEALTH, READY, MESSAGES, BACKUP, UNKNOWN } own = UNKNOWN;
+    static const char *const paths[] = {"/_status", "/_health", "/_ready", "/_messages",
+                                        "/_backup"};
     for (unsigned i = 0; i < UNKNOWN; i++)
         if (span_is(path, paths[i]))
             own = (enum own)i;
@@ -213,6 +231,8 @@ enum serve_result own_path(struct front *f, const struct request *rq, struct ser
         body(s, &f->scratch);
     } else if (own == READY) {
         give_ready(f, s);
+    } else if (own == BACKUP) {
+        return give_backup(f, s);
     } else {
         return give_messages(f, rq, s);
     }

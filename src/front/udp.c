@@ -126,6 +126,9 @@ static void handle(struct front *f, const struct net_peer *peer, struct span tex
     case SERVE_LIST: /* longer than a datagram by far */
         answer_error(&s.answer, ERR_USE_TCP, NULL);
         break;
+    case SERVE_BACKUP:
+        answer_error(&s.answer, ERR_NOT_IMPLEMENTED, "a backup is given over HTTP only");
+        break;
     case SERVE_ANSWER:
     case SERVE_EVENTS:
     case SERVE_WAIT_WRITES:

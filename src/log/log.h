@@ -152,6 +152,9 @@ int log_cut(struct log *log, uint64_t index, uint64_t chain);
  */
 int log_trim(struct log *log, uint64_t index);
 
+/* The last entry of the segments that lie further back than `bytes` from the end; 0: none does. */
+uint64_t log_index_beyond(const struct log *log, uint64_t bytes);
+
 /* Removes all segments of a log that is not open, durably, the newest first; the folder stays. 0
  * where it is not there. After a failure or a crash on the way a part of the log is left, which is
  * to be removed by another call: it may end with what the whole log did not have.

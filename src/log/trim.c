@@ -89,6 +89,24 @@ int log_trim(struct log *log, uint64_t index)
     return code;
 }
 
+uint64_t log_index_beyond(const struct log *log, uint64_t bytes)
+{
+    uint64_t index = 0;
+    log_lock(log);
+    for (size_t i = log->segments_count; i-- > 0;) {
+        const struct segment *s = &log->segments[i];
+        if (s->bytes > bytes) {
+            index = s->first_index - 1;
+            break;
+        }
+        bytes -= s->bytes;
+    }
+    if (index != 0 && index < log->first_index)
+        index = 0;
+    log_unlock(log);
+    return index;
+}
+
 struct file_name {
     char at[32];
 };

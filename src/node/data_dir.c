@@ -18,8 +18,8 @@
 enum {
     /* format, cluster, id, generation, starts, name; of format 1 that is all */
     IDENTITY_FIXED_BYTES = 4 + 16 + 16 + 4 + 4 + APP_NAME_BYTES_MAX + 1,
-    /* promised epoch and life, complete; then the set */
-    IDENTITY_HARD_BYTES = 8 + 8 + 1,
+    /* promised epoch and life, complete, installing; then the set */
+    IDENTITY_HARD_BYTES = 8 + 8 + 1 + 1,
     IDENTITY_BYTES_MAX = 4096,
     TRUST_BYTES = BOOT_ID_BYTES_MAX + 8 + 1,
 };
@@ -92,6 +92,7 @@ static void encode(const struct identity *i, struct buf *to)
     put_u64(at + IDENTITY_FIXED_BYTES, i->hard.promised_epoch);
     put_u64(at + IDENTITY_FIXED_BYTES + 8, i->hard.promised_life);
     at[IDENTITY_FIXED_BYTES + 16] = i->hard.complete;
+    at[IDENTITY_FIXED_BYTES + 17] = i->installing;
     buf_add(to, at, sizeof at);
     peer_set_encode(to, &i->hard.set);
 }
@@ -114,6 +115,7 @@ static int decode(struct span from, struct identity *i)
     i->hard.promised_epoch = get_u64(hard);
     i->hard.promised_life = get_u64(hard + 8);
     i->hard.complete = hard[16] != 0;
+    i->installing = hard[17] != 0;
     from =
         span(hard + IDENTITY_HARD_BYTES, from.bytes - IDENTITY_FIXED_BYTES - IDENTITY_HARD_BYTES);
     return peer_set_decode(from, &i->hard.set);
@@ -154,6 +156,75 @@ int data_dir_save(struct data_dir *d, const struct repl_hard *hard)
 {
     d->identity.hard = *hard;
     return write_identity(d);
+}
+
+int data_dir_begin_install(struct data_dir *d)
+{
+    if (getrandom(d->identity.server.id, 16, 0) != 16)
+        return ERR_SYSTEM;
+    d->identity.installing = true;
+    return write_identity(d);
+}
+
+int data_dir_end_install(struct data_dir *d)
+{
+    d->identity.installing = false;
+    return write_identity(d);
+}
+
+static int is_other_than(void *arg, const char *name)
+{
+    return strcmp(arg, name) != 0;
+}
+
+int data_dir_claim(struct data_dir *d, const struct disk *disk, const char *path, char *why,
+                   size_t why_bytes)
+{
+    char nothing[] = "", only_lock[] = "lock";
+    *d = (struct data_dir){.disk = disk, .path = path, .lock_fd = -1};
+    int rc = disk->list(disk->context, path, is_other_than, nothing);
+    if (rc == ERR_NOT_FOUND)
+        rc = make_folders(d);
+    if (rc < 0) {
+        snprintf(why, why_bytes, "cannot make the data directory %s: %s", path, strerror(errno));
+        return rc;
+    }
+    if (rc == 0)
+        rc = lock(d, why, why_bytes);
+    if (rc == 0) /* somebody may have been faster */
+        rc = disk->list(disk->context, path, is_other_than, only_lock);
+    if (rc > 0) {
+        snprintf(why, why_bytes,
+                 "%s is not empty: name a folder that is, or is not there; nothing was changed",
+                 path);
+        rc = ERR_LOCKED;
+    }
+    if (rc != 0)
+        data_dir_close(d);
+    return rc;
+}
+
+int data_dir_begin_restored(struct data_dir *d, const char *app_name, uint64_t epoch)
+{
+    bool next = (uint32_t)epoch == UINT32_MAX; /* starts cannot go on */
+    struct identity *i = &d->identity;
+    *i = (struct identity){.format = DATA_FORMAT, .installing = true};
+    i->generation = (uint32_t)(epoch >> 32) + next;
+    i->starts = next ? 0 : (uint32_t)epoch;
+    i->hard.complete = true;
+    snprintf(i->server.name, sizeof i->server.name, "%s", app_name);
+    if (getrandom(i->hard.cluster, 16, 0) != 16 || getrandom(i->server.id, 16, 0) != 16)
+        return ERR_SYSTEM;
+    return write_identity(d);
+}
+
+void data_dir_forget(struct data_dir *d)
+{
+    static const char *const names[] = {"identity.0", "identity.1", "copy.part", "lock"};
+    char path[PATH_BYTES_MAX];
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
+        d->disk->remove(d->disk->context, data_dir_path(d, names[i], path));
+    data_dir_close(d);
 }
 
 static int is_segment(void *arg, const char *name)
@@ -289,10 +360,10 @@ bool data_dir_trusted(struct data_dir *d)
     return clean || (same_boot && get_u64(bytes + BOOT_ID_BYTES_MAX) == d->device);
 }
 
-int data_dir_mark(struct data_dir *d, bool clean)
+static int write_trust(struct data_dir *d, const char boot_id[BOOT_ID_BYTES_MAX], bool clean)
 {
     char path[PATH_BYTES_MAX], bytes[TRUST_BYTES];
-    memcpy(bytes, d->boot_id, BOOT_ID_BYTES_MAX);
+    memcpy(bytes, boot_id, BOOT_ID_BYTES_MAX);
     put_u64(bytes + BOOT_ID_BYTES_MAX, d->device);
     bytes[BOOT_ID_BYTES_MAX + 8] = clean;
     int rc = write_record(d, "trust", bytes, sizeof bytes);
@@ -302,6 +373,17 @@ int data_dir_mark(struct data_dir *d, bool clean)
     d->disk->remove(d->disk->context, data_dir_path(d, "trust.0", path));
     d->disk->remove(d->disk->context, data_dir_path(d, "trust.1", path));
     return write_record(d, "trust", bytes, sizeof bytes);
+}
+
+int data_dir_mark(struct data_dir *d, bool clean)
+{
+    return write_trust(d, d->boot_id, clean);
+}
+
+int data_dir_mark_behind(struct data_dir *d)
+{
+    static const char unknown[BOOT_ID_BYTES_MAX];
+    return write_trust(d, unknown, false);
 }
 
 void data_dir_distrust(struct data_dir *d)

@@ -8,6 +8,8 @@
  *   trust.0 .1     boot of the machine and device that records.mdb was last written on; whether it
  * was stopped cleanly
  *   records.mdb    local storage
+ *   checkpoint.mdb a durable copy of it, with which it begins again after a crash of the machine
+ *   checkpoint.new, copy.part   such copies while they are made, or come from a primary
  *   log/           the write-ahead log
  */
 #ifndef NODE_DATA_DIR_H
@@ -29,6 +31,7 @@ struct identity {
     uint32_t starts;           /* as primary */
     struct peer_server server; /* its id is random, made with the directory */
     struct repl_hard hard;     /* its cluster is random, made by the first primary */
+    bool installing;           /* copy.part is whole, and takes the place of log and records.mdb */
 };
 
 struct data_dir {
@@ -63,6 +66,23 @@ bool data_dir_has_log(const struct data_dir *d);
  * changed. */
 int data_dir_next_epoch(struct data_dir *d, uint64_t last, uint64_t life, uint64_t *epoch);
 
+/* From here on copy.part takes the place of all that was: durably noted, with a new identity (S13,
+ * S14), before anything is removed. And the end of that. */
+int data_dir_begin_install(struct data_dir *d);
+int data_dir_end_install(struct data_dir *d);
+
+/*
+ * Makes the directory, or takes one that is empty, and locks it: for a restored cluster, whose copy
+ * is then put into copy.part. Nothing begins with it before data_dir_begin_restored has noted, all
+ * at once, a new cluster and identity, that the copy is to be installed, and that epochs follow
+ * `epoch`. ERR_LOCKED: it is not empty, or in use; ERR_IO, ERR_DISK_FULL, ERR_SYSTEM. After an
+ * error it is as it was; data_dir_forget removes what these two have made.
+ */
+int data_dir_claim(struct data_dir *d, const struct disk *disk, const char *path, char *why,
+                   size_t why_bytes);
+int data_dir_begin_restored(struct data_dir *d, const char *app_name, uint64_t epoch);
+void data_dir_forget(struct data_dir *d); /* and closes */
+
 /* Durable when it returns 0. By one thread at a time. */
 int data_dir_save(struct data_dir *d, const struct repl_hard *hard);
 
@@ -75,6 +95,9 @@ bool data_dir_trusted(struct data_dir *d);
 /* Before the first commit of a life: durable note of boot and device, clean mark removed. After the
  * last: the mark. */
 int data_dir_mark(struct data_dir *d, bool clean);
+/* Instead of the first, while records.mdb does not have yet all that was acknowledged: whatever
+ * ends this life, the next one must not take it for whole. */
+int data_dir_mark_behind(struct data_dir *d);
 /* The next start must not trust records.mdb: a failed sync may have dropped what was committed, and
  * the page cache would not show it (rule S11). As far as the disk still lets it. */
 void data_dir_distrust(struct data_dir *d);

@@ -187,6 +187,7 @@ void entries_append(struct node *n, const struct repl_action *a)
         .frame = log_frame_end(n->log, &p, ENTRY_HEAD_BYTES + f->entry.body.bytes),
         .index = a->index,
         .chain = f->entry.chain,
+        .bytes = ENTRY_HEAD_BYTES + f->entry.body.bytes,
     };
     n->frame_wanted = true;
     jobs_ask(n);

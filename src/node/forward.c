@@ -101,13 +101,16 @@ void forward_answered(struct node *n, struct link *l, const struct peer_answer *
     forward_give_back(n);
 }
 
-/* S19: nobody knows what became of them. */
+/* S19: nobody knows what became of them; nor when local storage will have what was answered and has
+ * not come yet, and others wait behind it. */
 void forward_lost(struct node *n)
 {
     for (struct write_batch *b = n->forwarded; b != NULL; b = b->next) {
-        if (b->fate != FATE_SENT)
+        bool reached = b->fate == FATE_ANSWERED && b->index <= n->state.applied;
+        if (b->fate == FATE_DONE || reached)
             continue;
-        no_longer_sent(n, b);
+        if (b->fate == FATE_SENT)
+            no_longer_sent(n, b);
         buf_reset(&b->answers, SIZE_MAX);
         order_fill(b, 0, ERR_OUTCOME_UNKNOWN, "");
         b->fate = FATE_DONE;
@@ -187,6 +190,7 @@ void forward_answer(struct node *n, struct write_batch *b)
                                         .answers = buf_span(&n->scratch)};
         l->forwards--;
         l->forward_bytes -= (size_t)b->index;
+        ship_commit(n, l);    /* first, so that the backup has what it answers */
         links_send(n, l, &m); /* without memory the connection ends, and the outcome is unknown */
         say_completed(n, l->name, b);
     }

@@ -173,6 +173,10 @@ void *help_run(void *node)
     while ((job = wait_todo(n)) != NULL) {
         if (job->kind == HELP_CONNECT)
             call(n, job);
+        else if (job->kind == HELP_CHUNK)
+            copy_read(job);
+        else if (job->kind == HELP_CHECK)
+            copy_check(n, job);
         else
             read_log(reader, job);
         pthread_mutex_lock(&n->lock);

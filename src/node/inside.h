@@ -17,6 +17,7 @@
 #include "repl/entry.h"
 #include "repl/peer.h"
 #include "repl/step.h"
+#include "store/slot.h"
 #include "store/store.h"
 
 enum {
@@ -27,6 +28,7 @@ enum {
     FORWARD_BYTES_MAX = 16 * 1024 * 1024,
     TAIL_BYTES_MAX = 16 * 1024 * 1024, /* accepted and not applied, before the link is not read */
     HELLO_US = 5 * 1000 * 1000,        /* for a peer to say hello */
+    BACKUPS_MAX = 2,                   /* taken at once by clients */
 };
 
 /* An entry that is in the log, or on its way there, and not applied. */
@@ -52,21 +54,22 @@ struct log_job {
     struct log_frame *frame;
     uint64_t index; /* the last one of the frame; the last one that stays */
     uint64_t chain; /* after it */
+    size_t bytes;   /* of the frame's payload */
     struct repl_hard hard;
 };
 
 /* What the helper thread is to do: what may take long and is not the log's own. */
 struct help_job {
-    enum { HELP_READ, HELP_LOOK_UP, HELP_CONNECT } kind;
+    enum { HELP_READ, HELP_LOOK_UP, HELP_CONNECT, HELP_CHUNK, HELP_CHECK } kind;
     struct help_job *next;
     unsigned link;
-    uint64_t index; /* first entry wanted */
+    uint64_t index; /* first entry wanted; CHUNK: offset */
     int rc;
     uint64_t last;           /* READ: of the entries in `bytes` */
     uint64_t first_seq, seq; /* READ: of the writes in them */
     struct buf bytes;
-    struct peer_point point; /* LOOK_UP */
-    int fd;                  /* CONNECT */
+    struct peer_point point; /* LOOK_UP; CHECK: what the copy is of */
+    int fd;                  /* CONNECT: the connection; CHUNK: the checkpoint; -1: none */
 };
 
 /* A connection to another server. */
@@ -78,6 +81,9 @@ struct link {
     bool known;      /* hello or welcome was said */
     bool ending;     /* nothing more is read from it or sent on it */
     bool paused;
+    bool copying; /* a full copy is sent over it, and nothing else */
+    int copy_fd;  /* a primary's: of the checkpoint; -1: none */
+    uint64_t copy_at, copy_bytes, copy_start, copy_us; /* a primary's: offsets; since when */
     bool streaming, reading; /* a primary: entries are shipped; from the log, right now */
     uint64_t next, told;     /* a primary: next index to ship; commit position last told */
     unsigned forwards;       /* a primary: batches of it under way */
@@ -86,10 +92,37 @@ struct link {
     char name[APP_NAME_BYTES_MAX + 1];
 };
 
+/* The newest durable copy of local storage, as far as it is known to be whole; index 0: none. */
+struct checkpoint {
+    struct peer_point at;
+    uint64_t bytes; /* of the file */
+};
+
+/* A full copy that comes; at.index 0: none. */
+struct copy {
+    int fd; /* -1: not open */
+    struct peer_point at;
+    uint64_t bytes, got; /* of the file; of them here */
+    unsigned said;       /* tenths */
+    bool checking;
+};
+
+/* A copy for a client, which has the connection; under the node's lock but for what its thread
+ * alone uses. */
+struct backup {
+    struct node *node;
+    enum { BACKUP_NONE, BACKUP_RESERVED, BACKUP_RUNNING, BACKUP_OVER } state;
+    pthread_t thread; /* RUNNING, OVER: to be joined */
+    int fd;
+    bool chunked;
+    struct buf head; /* goes first */
+};
+
 struct node {
     struct node_options o;
     struct data_dir dir;
-    struct store *store;
+    struct store_slot slot; /* for the front ends */
+    struct store *store;    /* the one in it */
     struct log *log;
     uint64_t segment_bytes, reserve_bytes;
     size_t entry_bytes_max;
@@ -132,12 +165,19 @@ struct node {
     uint64_t call_us, call_wait_us;
     uint64_t start_us;
     bool diverged;
+    uint64_t since_checkpoint; /* bytes that the log has grown by */
+    uint64_t copy_hold_us;     /* a primary: until then checkpoint and log stay; 0: free */
+    bool copy_wanted;          /* a backup: the log does not reach it */
+    struct copy copy;
+    bool full_said;
     bool closing;              /* links end, and that means nothing any more */
     struct peer_set known_set; /* as the last applied entry about it said */
     uint64_t behind_us;        /* a backup: since when it lacks what is committed; 0: it does not */
     struct status_view view;   /* as it was published last, */
     uint64_t published_us;     /* then */
-    char said[DETAIL_BYTES_MAX];    /* last, so that the same is not said again and again */
+    char said[DETAIL_BYTES_MAX]; /* last, */
+    unsigned said_count;         /* and how much since then */
+    uint64_t saying_us;
     char trouble[DETAIL_BYTES_MAX]; /* why there is no primary, in words */
 
     /* between it and the log thread */
@@ -153,11 +193,14 @@ struct node {
     struct bell log_bell, prepare_bell;
     atomic_bool no_space; /* for the log's next segment, when it was last tried */
     atomic_bool stop_order, stop_log;
-    pthread_t order_thread, log_thread, prepare_thread, help_thread;
+    pthread_t order_thread, log_thread, prepare_thread, help_thread, keep_thread;
+    atomic_bool keep_stop, checkpoint_wanted, rotten;
+    atomic_bool copying; /* the log is not trimmed */
 
     /* between it and the helper thread, and those who bring connections; under `lock` */
     pthread_mutex_t lock;
-    pthread_cond_t help_wanted;
+    pthread_cond_t help_wanted, keep_wanted;
+    struct checkpoint checkpoint;
     bool help_stop;
     struct help_job *help_todo, **help_todo_end, *help_done, **help_done_end;
     struct arrival {
@@ -166,16 +209,53 @@ struct node {
     } arrivals[LINKS_MAX];
     unsigned arrivals_count;
     char drop[APP_NAME_BYTES_MAX + 1]; /* "": nobody */
+    struct backup backups[BACKUPS_MAX];
+    atomic_bool backups_stop;
 };
+
+/* node.c */
+void node_install(struct node *n); /* the copy that was checked takes the place of what is here */
+
+/* checkpoint.c */
+void *keep_run(void *node);
+struct checkpoint checkpoint_now(struct node *n);
+void checkpoint_if_due(struct node *n);
+void checkpoint_trim(struct node *n);
+
+/* copy_out.c: a copy of the store in use, for whoever takes it. Blocks. 0, or an error: then what
+ * was taken is no copy. */
+struct copy_out {
+    const atomic_bool *stop;                       /* set: it ends, with ERR_BUSY */
+    int (*take)(void *context, struct span piece); /* 0, or an error, which ends it */
+    void *context;
+};
+int copy_out(struct node *n, const struct copy_out *o);
+
+/* backup.c */
+void backups_end(struct node *n); /* all, soon; nobody asks for one any more */
+
+/* copy.c: on a primary, on the helper's thread, on a backup */
+void copy_asked(struct node *n, struct link *l, const struct peer_copy_ask *ask);
+void copy_hold(struct node *n);
+void copy_tick(struct node *n);
+void copy_pump(struct node *n, struct link *l);
+void copy_chunk_read(struct node *n, struct help_job *job);
+void copy_read(struct help_job *job);
+void copy_check(const struct node *n, struct help_job *job);
+void copy_ask(struct node *n, struct link *l);
+void copy_told(struct node *n, struct link *l, const struct peer_message *m);
+void copy_checked(struct node *n, struct help_job *job);
+void copy_finish(struct node *n);
 
 /* recovery.c */
 int recover(struct node *n, char *why, size_t why_bytes);
-/* Where epochs begin, from the newest of local storage to those of the tail; how many. */
-unsigned recovered_epochs(struct node *n, struct peer_point points[REPL_EPOCHS_MAX]);
+/* A backup's, once more, after data_dir_begin_install. */
+int recover_again(struct node *n, char *why, size_t why_bytes);
 
 /* order.c: the thread, and what clients ask of it */
 void *order_run(void *node);
 int order_open_loop(struct node *n);
+void order_begin(struct node *n); /* the step begins with what was recovered */
 void order_wake(void *node);
 void order_give_back(struct node *n, struct write_batch *list);
 void order_fill(struct write_batch *b, unsigned first, int code, const char *detail);
@@ -217,6 +297,7 @@ void links_closed(void *node, struct net_conn *conn);
 /* ship.c: entries on their way to backups */
 void ship_flight(struct node *n);
 void ship_all(struct node *n);
+void ship_commit(struct node *n, struct link *l);
 void ship_read(struct node *n, struct help_job *job);
 
 /* forward.c: writes on their way from a backup to the primary and back */

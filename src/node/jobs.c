@@ -56,6 +56,7 @@ static void append_tail(struct node *n)
         .frame = log_frame_end(n->log, &p, bytes),
         .index = last->index,
         .chain = last->chain,
+        .bytes = bytes,
     };
     n->frame_wanted = true;
 }
@@ -92,6 +93,7 @@ bool jobs_done(struct node *n)
     struct repl_event e = {.kind = REPL_SAVED, .index = n->job.index};
     if (n->job.kind == LOG_APPEND) {
         e.kind = REPL_DURABLE;
+        n->since_checkpoint += (n->job.bytes / DISK_BLOCK_BYTES + 1) * DISK_BLOCK_BYTES;
         if (!n->primary)
             atomic_store_explicit(&n->o.status->disk_full, false, memory_order_relaxed);
     } else if (n->job.kind == LOG_CUT) {

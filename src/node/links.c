@@ -6,7 +6,11 @@
 #include "base/err.h"
 #include "node/inside.h"
 
-enum { CALL_WAIT_US = 50 * 1000, CALL_WAIT_MAX_US = 1000 * 1000 };
+enum {
+    CALL_WAIT_US = 50 * 1000,
+    CALL_WAIT_MAX_US = 1000 * 1000,
+    COPY_SILENT_US = 15 * 1000 * 1000,
+};
 
 struct link *links_find(struct node *n, unsigned number)
 {
@@ -28,7 +32,7 @@ static struct link *open_link(struct node *n, int fd, struct span unread)
         struct link *l = &n->links[i];
         if (l->number != 0)
             continue;
-        *l = (struct link){.node = n, .opened_us = clock_mono_us(n->o.clock)};
+        *l = (struct link){.node = n, .copy_fd = -1, .opened_us = clock_mono_us(n->o.clock)};
         if (net_adopt(n->loop, fd, unread, &l->conn) != 0)
             return NULL;
         *(struct link **)net_conn_user(l->conn) = l;
@@ -178,6 +182,9 @@ static void told(struct node *n, struct link *l, const struct peer_message *m)
     }
     unsigned number = l->number;
     step(n, &e);
+    if (m->kind == PEER_REFUSE && !n->primary && n->repl.refusal == REFUSE_NO_LOG &&
+        n->repl.refusal_sentence[0] != '\0')
+        n->copy_wanted = true;
     l = links_find(n, number);
     if (l == NULL)
         return;
@@ -208,7 +215,13 @@ static void updated(struct node *n, struct link *l, const struct peer_message *m
 static void handle(struct node *n, struct link *l, const struct peer_message *m)
 {
     bool write = m->kind == PEER_FORWARD || m->kind == PEER_ANSWER;
-    if (!l->out && !l->known && m->kind != PEER_HELLO)
+    if (l->out && l->copying)
+        copy_told(n, l, m);
+    else if (m->kind == PEER_COPY_ASK && !l->out && !l->known)
+        copy_asked(n, l, &m->copy_ask);
+    else if (l->copying || m->kind >= PEER_COPY_ASK)
+        rubbish(n, l, "it sent what has no place here");
+    else if (!l->out && !l->known && m->kind != PEER_HELLO)
         rubbish(n, l, "it did not say hello");
     else if (write && (!of_session(n, l, m) || n->primary != (m->kind == PEER_FORWARD)))
         rubbish(n, l, "it sent writes that have no place here");
@@ -272,6 +285,8 @@ void links_closed(void *node, struct net_conn *conn)
         link_say(n, l, "it has closed the connection");
         lost_primary(n, l);
     }
+    if (l->copy_fd >= 0)
+        close(l->copy_fd);
     *l = (struct link){0};
     if (!told_before)
         step(n, &(struct repl_event){.kind = REPL_LINK_DOWN, .link = number});
@@ -315,13 +330,18 @@ void links_tick(struct node *n)
         if (l->number != 0 && !l->ending && !l->out && !l->known &&
             now_us > l->opened_us + HELLO_US)
             rubbish(n, l, "it did not say hello in time");
+        else if (l->number != 0 && !l->ending && l->copying &&
+                 now_us > net_conn_active_us(l->conn) + COPY_SILENT_US) {
+            link_say(n, l, "the full copy has come to a halt");
+            links_end(n, l, false);
+        }
     }
 }
 
 void links_call(struct node *n)
 {
-    if (n->up != NULL || n->calling || n->diverged || n->repl.stage != REPL_ALONE ||
-        clock_mono_us(n->o.clock) < n->call_us)
+    if (n->up != NULL || n->calling || n->diverged || n->copy.checking ||
+        n->repl.stage != REPL_ALONE || clock_mono_us(n->o.clock) < n->call_us)
         return;
     struct help_job *job = help_job_create();
     if (job == NULL)
@@ -362,6 +382,10 @@ void links_called(struct node *n, struct help_job *job)
     job->fd = -1;
     l->out = true;
     n->up = l;
+    if (n->copy_wanted) {
+        copy_ask(n, l);
+        return;
+    }
     step(n, &(struct repl_event){.kind = REPL_LINK_UP,
                                  .link = l->number,
                                  .points = points,

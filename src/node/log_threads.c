@@ -85,6 +85,7 @@ void *prepare_run(void *node)
     struct node *n = node;
     setpriority(PRIO_PROCESS, 0, NICE); /* of this thread alone, on Linux */
     while (!atomic_load_explicit(&n->stop_log, memory_order_acquire)) {
+        checkpoint_trim(n);
         if (!log_is_prepared(n->log))
             prepare(n);
         bell_rest(&n->prepare_bell);

@@ -65,6 +65,8 @@ int node_open(struct node **out, const struct node_options *o, char *why, size_t
     n->help_done_end = &n->help_done;
     pthread_mutex_init(&n->lock, NULL);
     pthread_cond_init(&n->help_wanted, NULL);
+    pthread_cond_init(&n->keep_wanted, NULL);
+    n->copy.fd = -1;
     snprintf(why, why_bytes, "out of memory or file descriptors");
     int rc = make_bells(n);
     if (rc == 0)
@@ -85,9 +87,9 @@ int node_open(struct node **out, const struct node_options *o, char *why, size_t
     return 0;
 }
 
-struct store *node_store(struct node *node)
+struct store_slot *node_slot(struct node *node)
 {
-    return node->store;
+    return &node->slot;
 }
 
 void node_wake(void *node)
@@ -130,43 +132,86 @@ int node_drop(void *node, struct span name)
     return free ? 0 : ERR_BUSY;
 }
 
-int node_start(struct node *n, struct write_port *ports, unsigned ports_count)
+/* All threads but the order thread, which may stop and start them again. */
+static int start_workers(struct node *n)
 {
-    n->ports = ports;
-    n->ports_count = ports_count;
+    atomic_store(&n->stop_log, false);
+    atomic_store(&n->keep_stop, false);
+    n->help_stop = false;
     if (pthread_create(&n->log_thread, NULL, log_run, n) != 0 ||
         pthread_create(&n->prepare_thread, NULL, prepare_run, n) != 0 ||
-        pthread_create(&n->help_thread, NULL, help_run, n) != 0 ||
-        pthread_create(&n->order_thread, NULL, order_run, n) != 0)
-        return ERR_SYSTEM; /* the caller ends the process */
+        pthread_create(&n->keep_thread, NULL, keep_run, n) != 0 ||
+        pthread_create(&n->help_thread, NULL, help_run, n) != 0)
+        return ERR_SYSTEM;
     return 0;
 }
 
-static void stop_helper(struct node *n)
+static void stop_workers(struct node *n)
 {
     pthread_mutex_lock(&n->lock);
     n->help_stop = true;
+    atomic_store(&n->keep_stop, true);
     pthread_cond_signal(&n->help_wanted);
+    pthread_cond_signal(&n->keep_wanted);
     pthread_mutex_unlock(&n->lock);
     pthread_join(n->help_thread, NULL);
-}
-
-int node_stop(struct node *n)
-{
-    atomic_store(&n->stop_order, true);
-    order_wake(n);
-    bell_ring(&n->log_bell);
-    pthread_join(n->order_thread, NULL);
-    stop_helper(n);
+    pthread_join(n->keep_thread, NULL);
     atomic_store(&n->stop_log, true);
     bell_ring(&n->log_bell);
     bell_ring(&n->prepare_bell);
     pthread_join(n->log_thread, NULL);
     pthread_join(n->prepare_thread, NULL);
+}
+
+int node_start(struct node *n, struct write_port *ports, unsigned ports_count)
+{
+    n->ports = ports;
+    n->ports_count = ports_count;
+    int rc = start_workers(n); /* where it fails, the caller ends the process */
+    return rc == 0 && pthread_create(&n->order_thread, NULL, order_run, n) != 0 ? ERR_SYSTEM : rc;
+}
+
+/* By the order thread of a backup without a link: what it had is given up for the copy, and it
+ * begins again with that. Slow, while nothing else could be done. */
+void node_install(struct node *n)
+{
+    char why[512] = "";
+    bool proved = n->proved; /* what was good enough to be read is older than what comes */
+    stop_workers(n);
+    n->job_asked = n->frame_wanted = n->save_wanted = n->cut_wanted = false;
+    atomic_store(&n->logged, false); /* of what is removed now */
+    tail_cut(n, n->state.applied);
+    log_close(n->log);
+    n->log = NULL;
+    int rc = data_dir_begin_install(&n->dir);
+    if (rc == 0)
+        rc = recover_again(n, why, sizeof why);
+    if (rc != 0) {
+        char sentence[600];
+        snprintf(sentence, sizeof sentence, "the full copy cannot be taken over: %s", why);
+        n->o.fatal(sentence);
+    }
+    n->proved = n->proved || proved;
+    make_step(n);
+    n->published_us = 0;
+    if (start_workers(n) != 0)
+        n->o.fatal("cannot start threads");
+    order_begin(n);
+}
+
+int node_stop(struct node *n)
+{
+    backups_end(n);
+    atomic_store(&n->stop_order, true);
+    order_wake(n);
+    bell_ring(&n->log_bell);
+    pthread_join(n->order_thread, NULL);
+    stop_workers(n);
     int rc = store_sync(n->store);
     if (rc != 0)
         data_dir_distrust(&n->dir);
-    return rc == 0 ? data_dir_mark(&n->dir, true) : rc;
+    bool whole = n->proved && !n->diverged; /* else the next start begins with checkpoint and log */
+    return rc == 0 && whole ? data_dir_mark(&n->dir, true) : rc;
 }
 
 /* Batches of backups; those of front ends are theirs. */
@@ -195,7 +240,9 @@ void node_close(struct node *n)
     net_loop_destroy(n->loop);
     store_write_abort(n->txn);
     log_close(n->log);
-    store_close(n->store);
+    if (n->store != NULL)
+        store_slot_finish(&n->slot);
+    copy_finish(n);
     tail_free(n->tail);
     free_batches(n->pending);
     free_batches(n->flight.batches);
@@ -213,6 +260,7 @@ void node_close(struct node *n)
     bell_finish(&n->prepare_bell);
     pthread_mutex_destroy(&n->lock);
     pthread_cond_destroy(&n->help_wanted);
+    pthread_cond_destroy(&n->keep_wanted);
     data_dir_close(&n->dir);
     free(n);
 }

@@ -6,6 +6,7 @@
 #ifndef NODE_NODE_H
 #define NODE_NODE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,7 +21,7 @@
 #include "record/write.h"
 
 struct node;
-struct store;
+struct store_slot;
 
 struct node_options { /* all pointers are borrowed and outlive the node */
     const struct settings *settings;
@@ -40,7 +41,8 @@ struct node_options { /* all pointers are borrowed and outlive the node */
  * a sentence in `why`; nothing is left open then.
  */
 int node_open(struct node **node, const struct node_options *o, char *why, size_t why_bytes);
-struct store *node_store(struct node *node);
+/* Where the front ends' readers find local storage, which a full copy may replace. */
+struct store_slot *node_slot(struct node *node);
 /* For the ports: wakes the order thread. From any thread. */
 void node_wake(void *node);
 
@@ -58,8 +60,19 @@ void node_take_peer(void *node, int fd, struct span unread);
  * in the status. */
 int node_drop(void *node, struct span name);
 
-/* Ends the threads when every batch that was handed over has been given back, syncs local storage,
- * marks it clean. The front ends have ended, or will hand over nothing more. 0, or ERR_IO. */
+/*
+ * A copy of local storage for a client, while writes go on; from any thread, while the node runs.
+ * First a place is asked for: 0, or ERR_BUSY: two are under way. Then the connection is handed
+ * over, a (blocking) descriptor that is owned from then on, or -1: the place is given back. `head`
+ * goes first; it is dead after the call. What follows is in chunks, or ends with the connection. A
+ * copy that fails ends without the last chunk, by a reset.
+ */
+int node_backup_reserve(void *node);
+void node_backup_start(void *node, int fd, struct span head, bool chunked);
+
+/* Ends the threads when every batch that was handed over has been given back, and backups at once,
+ * whole or not; syncs local storage, marks it clean. The front ends have ended, or will hand over
+ * nothing more. 0, or ERR_IO. */
 int node_stop(struct node *node);
 void node_close(struct node *node); /* after node_stop, or node_open without node_start; readers are
                                        gone; accepts NULL */

@@ -13,12 +13,35 @@ enum {
     TICK_MS = 20,
     STOP_US = 2 * 1000 * 1000, /* for what is under way at a stop */
     START_US = 2 * 1000 * 1000,
+    SAYING_US = 10 * 1000 * 1000,
+    SAID_MAX = 30, /* sentences in that time */
 };
 
 void order_wake(void *node)
 {
     struct node *n = node;
     net_loop_wake(n->loop);
+}
+
+/* Whoever calls again and again must not fill a disk with what is said of it: what repeats itself
+ * is left out, and so is what comes beyond a number in a while, but for a count of it. */
+static bool may_say(struct node *n, const char *sentence)
+{
+    char left_out[64];
+    uint64_t now_us = clock_mono_us(n->o.clock);
+    if (strcmp(sentence, n->said) == 0)
+        return false;
+    snprintf(n->said, sizeof n->said, "%s", sentence);
+    if (now_us > n->saying_us + SAYING_US) {
+        if (n->said_count > SAID_MAX) {
+            snprintf(left_out, sizeof left_out, "%u more sentences were left out",
+                     n->said_count - SAID_MAX);
+            n->o.say(left_out);
+        }
+        n->saying_us = now_us;
+        n->said_count = 0;
+    }
+    return ++n->said_count <= SAID_MAX;
 }
 
 void order_say(struct node *n, const char *format, ...)
@@ -28,10 +51,8 @@ void order_say(struct node *n, const char *format, ...)
     va_start(args, format);
     vsnprintf(sentence, sizeof sentence, format, args);
     va_end(args);
-    if (strcmp(sentence, n->said) == 0)
-        return;
-    memcpy(n->said, sentence, sizeof sentence);
-    n->o.say(sentence);
+    if (may_say(n, sentence))
+        n->o.say(sentence);
 }
 
 /* --- Batches --- */
@@ -92,6 +113,10 @@ static void help_done(struct node *n)
     while ((job = help_take(n)) != NULL) {
         if (job->kind == HELP_CONNECT)
             links_called(n, job);
+        else if (job->kind == HELP_CHUNK)
+            copy_chunk_read(n, job);
+        else if (job->kind == HELP_CHECK)
+            copy_checked(n, job);
         else if (job->kind == HELP_READ)
             ship_read(n, job);
         else
@@ -164,11 +189,41 @@ static void turn_end(void *node)
     stop_if_due(n);
 }
 
+/* S22: said once, each time it comes about. */
+static void say_full(struct node *n)
+{
+    bool full = atomic_load_explicit(&n->o.status->disk_full, memory_order_relaxed);
+    if (full && !n->full_said)
+        order_say(n, n->primary ? "the disk is full: writes are refused, reads go on"
+                                : "the disk is full: this backup acknowledges nothing until there "
+                                  "is space");
+    n->full_said = full;
+}
+
+/* The next start begins again from checkpoint and log. A backup goes on without serving, so that it
+ * can be looked at; a primary's word is what others have, so it ends. */
+static void judge_scrub(struct node *n)
+{
+    if (!atomic_load_explicit(&n->rotten, memory_order_acquire) || n->diverged)
+        return;
+    n->diverged = true;
+    data_dir_distrust(&n->dir);
+    if (n->primary)
+        n->o.fatal("local storage is not what was written to it: look at the disk; the next start "
+                   "rebuilds it from checkpoint and log");
+    order_say(n, "local storage is not what was written to it: this server stops to serve; look at "
+                 "the disk; the next start rebuilds it from checkpoint and log");
+}
+
 static void tick(void *node, uint64_t mono_us)
 {
     struct node *n = node;
     step(n, &(struct repl_event){.kind = REPL_TIME, .now_us = mono_us});
     links_tick(n);
+    copy_tick(n);
+    say_full(n);
+    checkpoint_if_due(n);
+    judge_scrub(n);
     if (!n->primary)
         links_call(n);
     message_tick(n->o.ring, mono_us);
@@ -191,19 +246,15 @@ int order_open_loop(struct node *n)
     return net_loop_create(&n->loop, &o);
 }
 
-static void start(struct node *n)
+void order_begin(struct node *n)
 {
-    struct peer_point points[REPL_EPOCHS_MAX];
-    struct repl_event e = {
+    const struct repl_event e = {
         .kind = REPL_START,
         .epoch = n->epoch,
         .index = log_last_index(n->log),
         .committed = n->state.applied,
-        .points = points,
     };
     n->start_us = clock_mono_us(n->o.clock);
-    if (n->primary)
-        e.points_count = recovered_epochs(n, points);
     step(n, &e);
     step(n, &(struct repl_event){.kind = REPL_TIME, .now_us = n->start_us});
     view_publish(n);
@@ -212,7 +263,7 @@ static void start(struct node *n)
 void *order_run(void *node)
 {
     struct node *n = node;
-    start(n);
+    order_begin(n);
     net_loop_wake(n->loop);
     if (net_loop_run(n->loop) != 0)
         n->o.fatal("the event loop between servers failed");

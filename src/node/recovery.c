@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "node/inside.h"
+#include "store/copy.h"
 
 enum { TXN_BYTES = 16 * 1024 * 1024, READERS_BESIDE_FRONTS = 8 };
 
@@ -109,12 +110,12 @@ static int choose_sizes(struct node *n, char *why, size_t why_bytes)
     return 0;
 }
 
-/* Puts records.mdb aside, so that it is rebuilt from the log. */
-static int put_aside(struct node *n, const char *as)
+/* Puts a file aside, so that it is made anew. */
+static int put_aside(struct node *n, const char *name, const char *as)
 {
     char from[PATH_BYTES_MAX], to[PATH_BYTES_MAX];
     const struct disk *disk = n->o.disk;
-    int rc = disk->rename(disk->context, data_dir_path(&n->dir, "records.mdb", from),
+    int rc = disk->rename(disk->context, data_dir_path(&n->dir, name, from),
                           data_dir_path(&n->dir, as, to));
     if (rc == 0)
         rc = disk->sync_folder(disk->context, n->dir.path);
@@ -132,7 +133,69 @@ static bool there(struct node *n, const char *name)
     return true;
 }
 
-static int open_store(struct node *n, char *why, size_t why_bytes)
+/* --- Where local storage begins --- */
+
+/* The copy stays what it is: local storage goes on from a copy of it. Under another name first, so
+ * that half of one is never taken for local storage. */
+static int copy_checkpoint(struct node *n, const char *checkpoint)
+{
+    char draft[PATH_BYTES_MAX], path[PATH_BYTES_MAX];
+    const struct disk *disk = n->o.disk;
+    struct disk_file *from, *to;
+    data_dir_path(&n->dir, "records.new", draft);
+    disk->remove(disk->context, draft);
+    int rc = disk->open(disk->context, checkpoint, DISK_READ_ONLY, &from);
+    if (rc != 0)
+        return rc;
+    rc = disk->open(disk->context, draft, DISK_CREATE, &to);
+    if (rc == 0) {
+        rc = disk_copy(disk, from, to);
+        disk->close(to);
+    }
+    disk->close(from);
+    return rc == 0 ? disk->rename(disk->context, draft, data_dir_path(&n->dir, "records.mdb", path))
+                   : rc;
+}
+
+/* It has taken or promised an epoch. */
+static bool has_run(const struct node *n)
+{
+    const struct identity *i = &n->dir.identity;
+    return i->starts != 0 || i->hard.promised_epoch != 0;
+}
+
+/* Where there is no local storage, or none that can be trusted, it begins with the checkpoint. */
+static int begin_with_checkpoint(struct node *n, char *why, size_t why_bytes)
+{
+    char path[PATH_BYTES_MAX], sentence[512];
+    struct store_state state;
+    if (there(n, "records.mdb") || !there(n, "checkpoint.mdb"))
+        return 0;
+    data_dir_path(&n->dir, "checkpoint.mdb", path);
+    int rc = store_copy_check(path, &state, why, why_bytes);
+    /* A primary was restored from it, and there is nothing else to begin with. */
+    if (rc != 0 && n->primary && n->dir.identity.installing)
+        return rc;
+    if (rc == ERR_CORRUPT || rc == ERR_NEWER) {
+        snprintf(sentence, sizeof sentence,
+                 "%s; it is kept as checkpoint.mdb.damaged, and all of the log is needed", why);
+        n->o.say(sentence);
+        why[0] = '\0';
+        return put_aside(n, "checkpoint.mdb", "checkpoint.mdb.damaged");
+    }
+    if (rc == 0)
+        rc = copy_checkpoint(n, path);
+    if (rc == 0) {
+        snprintf(sentence, sizeof sentence,
+                 "local storage begins with the checkpoint at entry %" PRIu64 ", %" PRIu64
+                 " records",
+                 state.applied, state.records);
+        n->o.say(sentence);
+    }
+    return rc;
+}
+
+static int open_store(struct node *n, struct store **store, char *why, size_t why_bytes)
 {
     char path[PATH_BYTES_MAX], sentence[512];
     const struct store_options o = {
@@ -140,7 +203,10 @@ static int open_store(struct node *n, char *why, size_t why_bytes)
         .map_bytes = STORE_MAP_BYTES,
         .readers_max = n->o.settings->threads + READERS_BESIDE_FRONTS,
     };
-    int rc = store_open(&n->store, &o, why, why_bytes);
+    int rc = begin_with_checkpoint(n, why, why_bytes);
+    if (rc != 0)
+        return rc;
+    rc = store_open(store, &o, why, why_bytes);
     if (rc == ERR_DISK_FULL)
         why[0] = '\0'; /* recover has a better sentence */
     if (rc != ERR_CORRUPT)
@@ -148,28 +214,34 @@ static int open_store(struct node *n, char *why, size_t why_bytes)
     snprintf(sentence, sizeof sentence,
              "%s; it is kept as records.mdb.damaged and rebuilt from the log", why);
     n->o.say(sentence);
-    rc = put_aside(n, "records.mdb.damaged");
-    return rc == 0 ? store_open(&n->store, &o, why, why_bytes) : rc;
+    n->proved = false;
+    rc = data_dir_mark_behind(&n->dir);
+    if (rc == 0)
+        rc = put_aside(n, "records.mdb", "records.mdb.damaged");
+    if (rc == 0)
+        rc = begin_with_checkpoint(n, why, why_bytes);
+    return rc == 0 ? store_open(store, &o, why, why_bytes) : rc;
 }
 
-static int open_trusted_store(struct node *n, char *why, size_t why_bytes)
+static int open_trusted_store(struct node *n, struct store **store, char *why, size_t why_bytes)
 {
     int rc = 0;
-    n->proved = data_dir_trusted(&n->dir);
+    n->proved = data_dir_trusted(&n->dir) && there(n, "records.mdb");
     if (!n->proved && there(n, "records.mdb")) {
         n->o.say("records.mdb may not be whole (the machine stopped before it was written out, or "
                  "the data directory was moved, or trust.0 and trust.1 are lost): it is rebuilt "
                  "from the log");
-        rc = put_aside(n, "records.mdb.untrusted");
+        rc = put_aside(n, "records.mdb", "records.mdb.untrusted");
     }
     if (rc == 0)
-        rc = data_dir_mark(&n->dir, false);
+        rc = !n->proved && has_run(n) ? data_dir_mark_behind(&n->dir)
+                                      : data_dir_mark(&n->dir, false);
     if (rc != 0) {
         snprintf(why, why_bytes, "cannot write trust.0, trust.1 or records.mdb in %s: %s",
                  n->dir.path, start_sentence(rc));
         return rc;
     }
-    return open_store(n, why, why_bytes);
+    return open_store(n, store, why, why_bytes);
 }
 
 /* The state of local storage as the last transaction left it. */
@@ -207,13 +279,17 @@ static int take_state(struct node *n)
 static int open_log(struct node *n, char *why, size_t why_bytes)
 {
     char folder[PATH_BYTES_MAX];
-    const struct log_options o = {
+    struct log_options o = {
         .disk = n->o.disk,
         .folder = data_dir_path(&n->dir, "log", folder),
         .segment_bytes = n->segment_bytes,
         .payload_bytes_max = n->entry_bytes_max,
         .seed = n->o.seed,
     };
+    if (there(n, "checkpoint.mdb")) { /* the log may begin behind it */
+        o.first_index = n->state.applied + 1;
+        o.first_chain = n->state.chain;
+    }
     struct replay r = {.node = n, .commit = n->state.applied};
     bool empty = n->state.applied == 0;
     int rc = log_open(&n->log, &o, n->state.applied + 1, n->state.applied, replay_frame, &r, why,
@@ -276,8 +352,7 @@ static int next_epoch(struct node *n, char *why, size_t why_bytes)
  * on without it would begin an empty log beside the records. */
 static int expect_log(struct node *n, char *why, size_t why_bytes)
 {
-    const struct identity *i = &n->dir.identity;
-    if ((i->starts == 0 && i->hard.promised_epoch == 0) || data_dir_has_log(&n->dir))
+    if (!has_run(n) || data_dir_has_log(&n->dir))
         return 0;
     snprintf(why, why_bytes,
              "%s/log has no segment, but this server has run before: mount or put back the log, or "
@@ -301,38 +376,39 @@ static int known_set(struct node *n)
     return rc == ERR_NOT_FOUND ? 0 : rc;
 }
 
-unsigned recovered_epochs(struct node *n, struct peer_point points[REPL_EPOCHS_MAX])
+/* What was begun by data_dir_begin_install, from wherever it was cut off. */
+static int install_files(struct node *n, char *why, size_t why_bytes)
 {
-    struct store_txn *txn;
-    unsigned count = 0;
-    uint64_t epoch = 0, index = 0;
-    if (store_write_begin(n->store, &txn) == 0) {
-        while (store_epoch_next(txn, epoch, &epoch, &index) == 0) {
-            if (count == REPL_EPOCHS_MAX)
-                memmove(points, points + 1, --count * sizeof points[0]);
-            points[count++] = (struct peer_point){.epoch = epoch, .index = index};
-        }
-        store_write_abort(txn);
+    char from[PATH_BYTES_MAX], to[PATH_BYTES_MAX];
+    const struct disk *disk = n->o.disk;
+    int rc = log_remove_all(disk, data_dir_path(&n->dir, "log", to));
+    if (rc == 0 && there(n, "copy.part"))
+        rc = disk->rename(disk->context, data_dir_path(&n->dir, "copy.part", from),
+                          data_dir_path(&n->dir, "checkpoint.mdb", to));
+    if (rc == 0)
+        rc = disk->sync_folder(disk->context, n->dir.path);
+    if (rc == 0 && n->primary && !there(n, "checkpoint.mdb")) {
+        snprintf(why, why_bytes,
+                 "%s was to begin with a copy, and has none: restore into an empty folder again",
+                 n->dir.path);
+        rc = ERR_CORRUPT;
     }
-    for (const struct tail_entry *t = n->tail; t != NULL; t = t->next)
-        if (t->e.kind == ENTRY_EPOCH_START) {
-            if (count == REPL_EPOCHS_MAX)
-                memmove(points, points + 1, --count * sizeof points[0]);
-            points[count++] = (struct peer_point){.epoch = t->e.epoch, .index = t->e.index};
-        }
-    return count;
+    if (rc == 0 && there(n, "records.mdb"))
+        rc = disk->remove(disk->context, data_dir_path(&n->dir, "records.mdb", to));
+    return rc == 0 ? disk->sync_folder(disk->context, n->dir.path) : rc;
 }
 
-int recover(struct node *n, char *why, size_t why_bytes)
+/* Local storage and log, opened and brought together. */
+static int open_both(struct node *n, struct store **store, char *why, size_t why_bytes)
 {
-    why[0] = '\0';
-    int rc = choose_sizes(n, why, why_bytes);
+    bool installing = n->dir.identity.installing;
+    int rc = installing ? install_files(n, why, why_bytes) : expect_log(n, why, why_bytes);
     if (rc == 0)
-        rc = expect_log(n, why, why_bytes);
-    if (rc == 0)
-        rc = open_trusted_store(n, why, why_bytes);
-    if (rc == 0)
-        rc = take_state(n);
+        rc = open_trusted_store(n, store, why, why_bytes);
+    if (rc != 0)
+        return rc;
+    n->store = *store;
+    rc = take_state(n);
     if (rc == 0)
         rc = open_log(n, why, why_bytes);
     if (rc == 0)
@@ -341,6 +417,41 @@ int recover(struct node *n, char *why, size_t why_bytes)
         rc = known_set(n);
     if (rc == 0)
         rc = check(n, why, why_bytes);
+    if (rc == 0 && installing)
+        rc = data_dir_end_install(&n->dir);
+    if (rc == 0 && !n->proved && n->tail == NULL && n->state.applied != 0)
+        rc = data_dir_mark(&n->dir, false); /* it has caught up with all of the log */
+    /* More than there is, since the last segment has room; and a checkpoint may be there. */
+    if (n->log != NULL && log_bytes(n->log) > n->segment_bytes)
+        n->since_checkpoint = log_bytes(n->log) - n->segment_bytes;
+    return rc;
+}
+
+static void tell_position(struct node *n)
+{
+    atomic_store(&n->o.visible->seq, n->state.seq);
+    atomic_store(&n->o.visible->applied, n->state.applied);
+}
+
+/* What was begun in an earlier life, and is of no use to this one. */
+static void remove_leftovers(struct node *n)
+{
+    static const char *const names[] = {"records.mdb.untrusted", "records.new", "checkpoint.new",
+                                        "copy.part"};
+    char path[PATH_BYTES_MAX];
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
+        n->o.disk->remove(n->o.disk->context, data_dir_path(&n->dir, names[i], path));
+}
+
+int recover(struct node *n, char *why, size_t why_bytes)
+{
+    struct store *store = NULL;
+    why[0] = '\0';
+    int rc = choose_sizes(n, why, why_bytes);
+    if (rc == 0)
+        rc = open_both(n, &store, why, why_bytes);
+    if (store != NULL)
+        store_slot_init(&n->slot, store);
     if (rc == 0 && n->primary)
         rc = next_epoch(n, why, why_bytes);
     if (rc != 0) {
@@ -349,9 +460,20 @@ int recover(struct node *n, char *why, size_t why_bytes)
                      start_sentence(rc));
         return rc;
     }
-    char path[PATH_BYTES_MAX];
-    n->o.disk->remove(n->o.disk->context, data_dir_path(&n->dir, "records.mdb.untrusted", path));
-    atomic_store(&n->o.visible->applied, n->state.applied);
-    atomic_store(&n->o.visible->seq, n->state.seq);
+    remove_leftovers(n);
+    tell_position(n);
+    return 0;
+}
+
+int recover_again(struct node *n, char *why, size_t why_bytes)
+{
+    struct store *store = NULL;
+    int rc = open_both(n, &store, why, why_bytes);
+    if (rc != 0 && why[0] == '\0')
+        snprintf(why, why_bytes, "%s", start_sentence(rc));
+    if (rc != 0)
+        return rc;
+    store_slot_swap(&n->slot, store);
+    tell_position(n);
     return 0;
 }

@@ -8,10 +8,10 @@ static void send_entries(struct node *n, struct link *l, const struct repl_membe
 {
     struct peer_message message = {
         .kind = PEER_UPDATE, .epoch = n->repl.epoch, .session = m->session, .update = *u};
-    message.update.commit = n->repl.committed;
+    message.update.commit = n->state.applied;
     message.update.in_sync = repl_in_sync(&n->repl, m);
     links_send(n, l, &message);
-    l->told = n->repl.committed;
+    l->told = n->state.applied;
     l->next = u->last + 1;
 }
 
@@ -46,21 +46,32 @@ static void read_for(struct node *n, struct link *l)
 
 static void tell_commit(struct node *n, struct link *l, const struct repl_member *m)
 {
-    if (l->told >= n->repl.committed)
+    if (l->told >= n->state.applied) /* S10: it is in this server's storage first */
         return;
     struct peer_message message = {
         .kind = PEER_COMMIT, .epoch = n->repl.epoch, .session = m->session};
-    message.commit.commit = n->repl.committed;
+    message.commit.commit = n->state.applied;
     message.commit.in_sync = repl_in_sync(&n->repl, m);
     links_send(n, l, &message);
-    l->told = n->repl.committed;
+    l->told = n->state.applied;
+}
+
+void ship_commit(struct node *n, struct link *l)
+{
+    const struct repl_member *m = repl_member_of(&n->repl, l->number);
+    if (l->streaming && m != NULL)
+        tell_commit(n, l, m);
 }
 
 static void each_link(struct node *n, bool all)
 {
     for (unsigned i = 0; i < LINKS_MAX; i++) {
         struct link *l = &n->links[i];
-        if (l->number == 0 || l->ending || !l->streaming)
+        if (l->number == 0 || l->ending)
+            continue;
+        if (l->copying && all)
+            copy_pump(n, l);
+        if (!l->streaming)
             continue;
         const struct repl_member *m = repl_member_of(&n->repl, l->number);
         if (m == NULL)

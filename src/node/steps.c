@@ -15,6 +15,16 @@ static void look_up(struct node *n, const struct repl_action *a)
     job->index = a->index;
     bool known = tail_point(n, a->index, &job->point);
     job->point.index = a->index;
+    /* A log that began behind a copy does not have the entry that the copy ends with. */
+    struct checkpoint c = checkpoint_now(n);
+    if (!known && a->index != 0 && a->index == c.at.index) {
+        job->point = c.at;
+        known = true;
+    }
+    if (a->index + 1 < log_first_index(n->log)) { /* what follows it is trimmed */
+        job->rc = ERR_NOT_FOUND;
+        known = true;
+    }
     help_ask(n, job, known);
 }
 
@@ -59,11 +69,11 @@ static void send_message(struct node *n, struct repl_action *a)
             say_acknowledged(n, l->name, m->ack.first_seq, m->ack.last_seq);
             n->written_first_seq = n->written_seq + 1;
         }
-    } else if (m->kind == PEER_COMMIT && n->state.applied == m->commit.commit) {
+    } else if (m->kind == PEER_COMMIT) {
+        m->commit.commit = n->state.applied;
         m->commit.digest = n->state.digest;
+        l->told = n->state.applied;
     }
-    if (m->kind == PEER_COMMIT)
-        l->told = m->commit.commit;
     links_send(n, l, m);
 }
 

@@ -35,6 +35,16 @@ static void add_backup(struct node *n, struct status_view *v, const struct repl_
                     : 0;
 }
 
+/* Who gets a full copy is no member yet. */
+static void add_copying(struct status_view *v, const struct link *l)
+{
+    if (l->number == 0 || !l->copying || v->backups_count == STATUS_BACKUPS_MAX)
+        return;
+    struct status_backup *b = &v->backups[v->backups_count++];
+    memcpy(b->app_name, l->name, sizeof b->app_name);
+    b->state = "copying";
+}
+
 static void view_primary(struct node *n, struct status_view *v)
 {
     const struct repl *r = &n->repl;
@@ -50,6 +60,8 @@ static void view_primary(struct node *n, struct status_view *v)
         if (i != 0 && (m->link != 0 || m->in_set))
             add_backup(n, v, m);
     }
+    for (unsigned i = 0; i < LINKS_MAX; i++)
+        add_copying(v, &n->links[i]);
 }
 
 /* The set as the last entry about it said. */
@@ -71,6 +83,8 @@ static void view_backup(struct node *n, struct status_view *v)
         n->behind_us = 0;
     else if (n->behind_us == 0)
         n->behind_us = r->now_us;
+    v->copy_bytes = n->copy.bytes;
+    v->copy_got = n->copy.got;
     v->lag_ms = n->behind_us != 0 ? (r->now_us - n->behind_us) / 1000 : 0;
     view_set(n, v);
 }

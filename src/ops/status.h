@@ -28,9 +28,10 @@ struct status_backup {
 struct status_view {
     char primary_name[APP_NAME_BYTES_MAX + 1]; /* "": not known */
     char primary_address[STATUS_ADDRESS_BYTES];
-    bool connected;  /* a backup: in session with its primary */
-    bool in_sync;    /* this server is */
-    uint64_t lag_ms; /* a backup: since when it has not applied what is committed */
+    bool connected;                /* a backup: in session with its primary */
+    bool in_sync;                  /* this server is */
+    uint64_t copy_bytes, copy_got; /* a backup: of a full copy that comes; 0: none does */
+    uint64_t lag_ms;               /* a backup: since when it has not applied what is committed */
     unsigned set_count;
     char set[STATUS_BACKUPS_MAX][APP_NAME_BYTES_MAX + 1]; /* names of those in sync */
     unsigned backups_count;

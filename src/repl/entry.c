@@ -79,14 +79,13 @@ void entry_set_state(struct store_txn *txn, const struct entry *e)
     s->seq = e->first_seq + e->effects - 1;
 }
 
-/* An entry of the log's own: it says where an epoch begins, and who is in sync. */
+/* An entry of the log's own: it says who is in sync. */
 static int apply_own(struct store_txn *txn, const struct entry *e)
 {
     struct peer_set set;
-    int rc = e->kind == ENTRY_EPOCH_START ? store_epoch_put(txn, e->epoch, e->index) : 0;
-    if (rc != 0 || e->body.bytes == 0)
-        return rc;
-    rc = peer_set_decode(e->body, &set);
+    if (e->body.bytes == 0)
+        return 0;
+    int rc = peer_set_decode(e->body, &set);
     return rc == 0 ? store_set_put(txn, e->body) : rc;
 }
 

@@ -18,7 +18,8 @@ _Static_assert(DETAIL_BYTES_MAX - 1 <= UINT8_MAX && PEER_ADDRESS_BYTES_MAX <= UI
 
 static size_t body_bytes_max(enum peer_kind kind)
 {
-    bool carries = kind == PEER_UPDATE || kind == PEER_FORWARD || kind == PEER_ANSWER;
+    bool carries = kind == PEER_UPDATE || kind == PEER_FORWARD || kind == PEER_ANSWER ||
+                   kind == PEER_COPY_CHUNK;
     return carries ? PEER_BODY_BYTES_MAX : PEER_SMALL_BYTES_MAX;
 }
 
@@ -177,6 +178,29 @@ static void add_answer(struct buf *to, const struct peer_answer *a)
     buf_add_span(to, a->answers);
 }
 
+static void add_copy_ask(struct buf *to, const struct peer_copy_ask *a)
+{
+    buf_add(to, a->cluster, PEER_ID_BYTES);
+    add_u32(to, a->group);
+    add_server(to, &a->server);
+    add_point(to, &a->have);
+    add_u64(to, a->offset);
+}
+
+static void add_copy_head(struct buf *to, const struct peer_copy_head *h)
+{
+    buf_add(to, h->cluster, PEER_ID_BYTES);
+    add_point(to, &h->at);
+    add_u64(to, h->bytes);
+    add_u64(to, h->offset);
+}
+
+static void add_copy_chunk(struct buf *to, const struct peer_copy_chunk *c)
+{
+    add_u64(to, c->offset);
+    buf_add_span(to, c->bytes);
+}
+
 static void add_body(struct buf *to, const struct peer_message *m)
 {
     switch (m->kind) {
@@ -203,6 +227,15 @@ static void add_body(struct buf *to, const struct peer_message *m)
         break;
     case PEER_ANSWER:
         add_answer(to, &m->answer);
+        break;
+    case PEER_COPY_ASK:
+        add_copy_ask(to, &m->copy_ask);
+        break;
+    case PEER_COPY_HEAD:
+        add_copy_head(to, &m->copy_head);
+        break;
+    case PEER_COPY_CHUNK:
+        add_copy_chunk(to, &m->copy_chunk);
         break;
     }
 }
@@ -359,6 +392,31 @@ static void take_answer(struct cursor *c, struct peer_answer *a)
     a->answers = take_rest(c);
 }
 
+static void take_copy_ask(struct cursor *c, struct peer_copy_ask *a)
+{
+    take_bytes(c, a->cluster, PEER_ID_BYTES);
+    a->group = take_u32(c);
+    take_server(c, &a->server);
+    a->have = take_point(c);
+    a->offset = take_u64(c);
+}
+
+static void take_copy_head(struct cursor *c, struct peer_copy_head *h)
+{
+    take_bytes(c, h->cluster, PEER_ID_BYTES);
+    h->at = take_point(c);
+    h->bytes = take_u64(c);
+    h->offset = take_u64(c);
+    c->bad = c->bad || h->offset > h->bytes || h->bytes == 0 || h->at.index == 0;
+}
+
+static void take_copy_chunk(struct cursor *c, struct peer_copy_chunk *chunk)
+{
+    chunk->offset = take_u64(c);
+    chunk->bytes = take_rest(c);
+    c->bad = c->bad || chunk->bytes.bytes == 0;
+}
+
 static void take_body(struct cursor *c, struct peer_message *m)
 {
     switch (m->kind) {
@@ -386,6 +444,15 @@ static void take_body(struct cursor *c, struct peer_message *m)
     case PEER_ANSWER:
         take_answer(c, &m->answer);
         break;
+    case PEER_COPY_ASK:
+        take_copy_ask(c, &m->copy_ask);
+        break;
+    case PEER_COPY_HEAD:
+        take_copy_head(c, &m->copy_head);
+        break;
+    case PEER_COPY_CHUNK:
+        take_copy_chunk(c, &m->copy_chunk);
+        break;
     }
 }
 
@@ -408,7 +475,7 @@ static long judge_head(struct span from)
     if (from.bytes < PEER_HEAD_BYTES)
         return 0;
     size_t body_bytes = get_u32(at + BYTES_AT);
-    if (at[KIND_AT] < PEER_HELLO || at[KIND_AT] > PEER_ANSWER || at[KIND_AT + 1] != 0 ||
+    if (at[KIND_AT] < PEER_HELLO || at[KIND_AT] > PEER_COPY_CHUNK || at[KIND_AT + 1] != 0 ||
         at[KIND_AT + 2] != 0 || at[KIND_AT + 3] != 0 ||
         body_bytes > body_bytes_max((enum peer_kind)at[KIND_AT]))
         return ERR_BAD_REQUEST;

@@ -32,14 +32,17 @@ enum {
 };
 
 enum peer_kind {
-    PEER_HELLO = 1,   /* backup to primary: who I am, and where my log ends */
-    PEER_WELCOME = 2, /* primary to backup: up to where our logs agree */
-    PEER_REFUSE = 3,  /* either way: why not, and the sender closes */
-    PEER_UPDATE = 4,  /* W3, primary to backup: entries */
-    PEER_ACK = 5,     /* W4, backup to primary: what is durable */
-    PEER_COMMIT = 6,  /* primary to backup: what is committed; also the heartbeat */
-    PEER_FORWARD = 7, /* W2, backup to primary: writes */
-    PEER_ANSWER = 8,  /* primary to backup: what became of them */
+    PEER_HELLO = 1,    /* backup to primary: who I am, and where my log ends */
+    PEER_WELCOME = 2,  /* primary to backup: up to where our logs agree */
+    PEER_REFUSE = 3,   /* either way: why not, and the sender closes */
+    PEER_UPDATE = 4,   /* W3, primary to backup: entries */
+    PEER_ACK = 5,      /* W4, backup to primary: what is durable */
+    PEER_COMMIT = 6,   /* primary to backup: what is committed; also the heartbeat */
+    PEER_FORWARD = 7,  /* W2, backup to primary: writes */
+    PEER_ANSWER = 8,   /* primary to backup: what became of them */
+    PEER_COPY_ASK = 9, /* instead of a hello, from whom the log does not reach: a full copy (S13) */
+    PEER_COPY_HEAD = 10, /* what is going to be sent */
+    PEER_COPY_CHUNK = 11,
 };
 
 /* One server: the name that people know it by, and the random identity of its data directory
@@ -133,6 +136,26 @@ struct peer_answer {
     struct span answers; /* as in forward.h */
 };
 
+struct peer_copy_ask {
+    unsigned char cluster[PEER_ID_BYTES]; /* zeros: none yet */
+    uint32_t group;
+    struct peer_server server;
+    struct peer_point have; /* of the copy that it has a part of; index 0: none */
+    uint64_t offset;        /* of that part's end */
+};
+
+struct peer_copy_head {
+    unsigned char cluster[PEER_ID_BYTES];
+    struct peer_point at; /* the state that the copy is of */
+    uint64_t bytes;       /* of the whole file */
+    uint64_t offset;      /* of the first chunk: where the part ends, or 0 */
+};
+
+struct peer_copy_chunk {
+    uint64_t offset;
+    struct span bytes; /* at least one */
+};
+
 struct peer_message {
     enum peer_kind kind;
     uint64_t epoch, session;
@@ -145,6 +168,9 @@ struct peer_message {
         struct peer_commit commit;
         struct peer_forward forward;
         struct peer_answer answer;
+        struct peer_copy_ask copy_ask;
+        struct peer_copy_head copy_head;
+        struct peer_copy_chunk copy_chunk;
     };
 };
 

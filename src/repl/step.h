@@ -19,7 +19,6 @@
 
 enum {
     REPL_MEMBERS_MAX = PEER_SET_MAX,
-    REPL_EPOCHS_MAX = 64, /* no longer used here */
     REPL_ACTIONS_MAX = 4 * REPL_MEMBERS_MAX,
     REPL_BEAT_US = 250 * 1000,  /* between heartbeats; sooner with a short time-out */
     REPL_STALL_US = 500 * 1000, /* no REPL_TIME for so long: this server itself stood still */

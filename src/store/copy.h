@@ -17,7 +17,7 @@
  * Writes a copy of what was committed at one moment, compacted, to a file or a pipe, which must
  * block. Readers and the writer go on meanwhile; but pages that writes free are not used again
  * before it ends, so the store's file grows by what is written while the copy is made. How fast it
- * goes is decided by who reads the pipe. Blocks; from one thread at a time, and not the writer's;
+ * goes is decided by who reads the pipe. Blocks; from any thread but the writer's, also of several;
  * two threads of its own live as long as it does, and inherit the caller's priority. Syncs nothing.
  *
  * ERR_SYSTEM: also, nobody reads the pipe any more. The process must ignore SIGPIPE.

@@ -13,7 +13,7 @@
 #include "store/store.h"
 
 enum kv_table {
-    KV_STATE,       /* the format's version and struct store_state; replication's own rows */
+    KV_STATE,       /* the format's version and struct store_state; the in-sync set */
     KV_COLLECTIONS, /* name -> number, next id, records */
     KV_RECORDS,     /* collection number, id -> seq, text */
     KV_KEYS,        /* key -> what was answered */

@@ -151,12 +151,7 @@ int store_key_oldest(struct store_txn *txn, uint64_t after, uint64_t *seq, uint6
 /* Forgets all keys with a seq up to `seq`. */
 int store_keys_forget(struct store_txn *txn, uint64_t seq);
 
-/* --- Replication's own rows, which change with the entries that say them --- */
-
-/* Where an epoch begins: the index of its first entry. Epochs are put in ascending order. */
-int store_epoch_put(struct store_txn *txn, uint64_t epoch, uint64_t index);
-/* The first epoch above `after`. ERR_NOT_FOUND at the end. */
-int store_epoch_next(struct store_txn *txn, uint64_t after, uint64_t *epoch, uint64_t *index);
+/* --- Replication's own row, which changes with the entries that say it --- */
 
 /* The in-sync set as the last entry about it said; its bytes mean nothing here. */
 int store_set_put(struct store_txn *txn, struct span set);

@@ -85,6 +85,16 @@ static void check(const struct peer_message *m, struct span from)
         assert(m->answer.count >= 1 && m->answer.count <= BATCH_WRITES_MAX);
         assert(within(m->answer.answers, from));
         break;
+    case PEER_COPY_ASK:
+        check_name(m->copy_ask.server.name);
+        break;
+    case PEER_COPY_HEAD:
+        assert(m->copy_head.at.index != 0 && m->copy_head.bytes != 0);
+        assert(m->copy_head.offset <= m->copy_head.bytes);
+        break;
+    case PEER_COPY_CHUNK:
+        assert(m->copy_chunk.bytes.bytes != 0 && within(m->copy_chunk.bytes, from));
+        break;
     default:
         abort();
     }

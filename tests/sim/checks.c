@@ -84,9 +84,9 @@ static bool excused(struct world *w, const struct server *s)
         return true;
     for (unsigned i = 0; i < WIRES_MAX; i++) {
         const struct wire *wire = &w->wires[i];
-        if (wire->number != 0 && wire->welcomed && wire->open[CALLED] && w->servers[PRIMARY].up &&
-            wire->life[CALLED] == w->servers[PRIMARY].life && wire->life[CALLER] == s->life &&
-            memcmp(wire->hello.id, s->disk.id, PEER_ID_BYTES) == 0)
+        if (wire->number != 0 && wire->welcomed && !wire->tainted && wire->open[CALLED] &&
+            w->servers[PRIMARY].up && wire->life[CALLED] == w->servers[PRIMARY].life &&
+            wire->life[CALLER] == s->life && memcmp(wire->hello.id, s->disk.id, PEER_ID_BYTES) == 0)
             return false;
     }
     return true;

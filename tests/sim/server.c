@@ -19,19 +19,6 @@ static uint64_t new_epoch(struct world *w, struct disk *d)
     return ((uint64_t)w->generation << 32) + d->starts;
 }
 
-static unsigned epochs(const struct disk *d, struct peer_point list[REPL_EPOCHS_MAX])
-{
-    unsigned count = 0;
-    for (uint64_t i = 0; i < d->count; i++) {
-        if (i != 0 && d->log[i].e.epoch == d->log[i - 1].e.epoch)
-            continue;
-        if (count == REPL_EPOCHS_MAX)
-            memmove(list, list + 1, --count * sizeof list[0]);
-        list[count++] = disk_point(d, i + 1);
-    }
-    return count;
-}
-
 void server_start(struct world *w, struct server *s)
 {
     struct repl_options o = {.life = chance_next(&w->chance) | 1,
@@ -43,9 +30,8 @@ void server_start(struct world *w, struct server *s)
     memcpy(o.self.name, s->name, sizeof s->name);
     memcpy(o.self.id, s->disk.id, PEER_ID_BYTES);
     memcpy(o.address, s->name, sizeof s->name);
-    struct peer_point list[REPL_EPOCHS_MAX];
     struct repl_event e = {
-        .kind = REPL_START, .index = s->disk.count, .committed = s->disk.applied, .points = list};
+        .kind = REPL_START, .index = s->disk.count, .committed = s->disk.applied};
     s->up = true;
     s->alarmed = false;
     s->life = ++w->lives;
@@ -57,7 +43,6 @@ void server_start(struct world *w, struct server *s)
     if (s->number == PRIMARY) {
         memcpy(s->r.hard.cluster, w->cluster, PEER_ID_BYTES);
         e.epoch = new_epoch(w, &s->disk);
-        e.points_count = epochs(&s->disk, list);
     }
     tell(w, "%s starts: log up to %llu, committed %llu, epoch %llu%s", s->name,
          (unsigned long long)e.index, (unsigned long long)e.committed, (unsigned long long)e.epoch,

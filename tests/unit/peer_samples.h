@@ -6,7 +6,7 @@
 #include "base/crc32c.h"
 #include "repl/peer.h"
 
-enum { KINDS = PEER_ANSWER };
+enum { KINDS = PEER_COPY_CHUNK };
 
 static inline struct peer_server server(const char *name, int id)
 {
@@ -77,8 +77,32 @@ static inline struct peer_message sample(enum peer_kind kind)
         m.answer =
             (struct peer_answer){.id = 1, .index = 2, .count = 3, .answers = span_of("answers")};
         break;
+    case PEER_COPY_ASK:
+        m.copy_ask = (struct peer_copy_ask){.cluster = {1, 2},
+                                            .group = 3,
+                                            .server = server("b", 4),
+                                            .have = {.epoch = 5, .index = 6, .chain = 7},
+                                            .offset = 8};
+        break;
+    case PEER_COPY_HEAD:
+        m.copy_head = (struct peer_copy_head){
+            .cluster = {1, 2}, .at = {.epoch = 3, .index = 4, .chain = 5}, .bytes = 7, .offset = 6};
+        break;
+    case PEER_COPY_CHUNK:
+        m.copy_chunk = (struct peer_copy_chunk){.offset = 1, .bytes = span_of("bytes")};
+        break;
     }
     return m;
+}
+
+/* What stands at the end of the kinds whose last field is the rest of the body; the others: "". */
+static inline const char *rest_of(enum peer_kind kind)
+{
+    static const char *const rests[KINDS + 1] = {[PEER_UPDATE] = "entries",
+                                                 [PEER_FORWARD] = "writes",
+                                                 [PEER_ANSWER] = "answers",
+                                                 [PEER_COPY_CHUNK] = "bytes"};
+    return rests[kind] != NULL ? rests[kind] : "";
 }
 
 static inline void encode_sample(struct buf *to, enum peer_kind kind)

@@ -194,6 +194,60 @@ static void an_identity_of_format_1_is_read(void **state)
     data_dir_close(&d);
 }
 
+static void an_install_is_begun_and_ended_durably_with_a_new_identity(void **state)
+{
+    struct place *p = *state;
+    struct data_dir d;
+    assert_int_equal(open_dir(p, &d), 0);
+    const struct identity before = d.identity;
+    assert_false(before.installing);
+    assert_int_equal(data_dir_begin_install(&d), 0);
+    data_dir_close(&d);
+    disk_fake_start(p->fake);
+    assert_int_equal(open_dir(p, &d), 0);
+    const struct identity begun = d.identity;
+    assert_true(begun.installing);
+    assert_memory_not_equal(begun.server.id, before.server.id, PEER_ID_BYTES);
+    assert_string_equal(begun.server.name, before.server.name);
+    assert_memory_equal(&begun.hard, &before.hard, sizeof before.hard);
+    assert_int_equal(data_dir_end_install(&d), 0);
+    data_dir_close(&d);
+    disk_fake_start(p->fake);
+    assert_int_equal(open_dir(p, &d), 0);
+    assert_false(d.identity.installing);
+    assert_memory_equal(d.identity.server.id, begun.server.id, PEER_ID_BYTES);
+    assert_int_equal(data_dir_begin_install(&d), 0);
+    assert_memory_not_equal(d.identity.server.id, begun.server.id, PEER_ID_BYTES);
+    data_dir_close(&d);
+}
+
+/* The old identity without it, or the new one with it: at every change on the way, and back. */
+static void an_install_is_never_half_begun(void **state)
+{
+    struct place *p = *state;
+    bool more = true;
+    for (uint64_t nth = 1; more; nth++) {
+        struct data_dir d;
+        assert_int_equal(open_dir(p, &d), 0);
+        const struct identity before = d.identity;
+        disk_fake_end_at(p->fake, nth, FAKE_POWER_LOSE_SOME, FAKE_TORN_SECTORS);
+        int begun = data_dir_begin_install(&d);
+        int ended = begun == 0 ? data_dir_end_install(&d) : begun;
+        more = disk_fake_has_ended(p->fake);
+        data_dir_close(&d);
+        disk_fake_start(p->fake);
+        assert_int_equal(open_dir(p, &d), 0);
+        bool is_new = memcmp(d.identity.server.id, before.server.id, PEER_ID_BYTES) != 0;
+        assert_true(begun != 0 || is_new);
+        if (ended == 0)
+            assert_false(d.identity.installing);
+        else
+            assert_true(d.identity.installing == is_new || begun == 0);
+        assert_int_equal(data_dir_end_install(&d), 0);
+        data_dir_close(&d);
+    }
+}
+
 static void storage_is_trusted_after_a_kill_but_not_after_a_failed_sync(void **state)
 {
     struct place *p = *state;
@@ -207,6 +261,23 @@ static void storage_is_trusted_after_a_kill_but_not_after_a_failed_sync(void **s
     assert_int_equal(open_dir(p, &d), 0);
     assert_false(data_dir_trusted(&d));
     assert_int_equal(data_dir_mark(&d, true), 0);
+    assert_true(data_dir_trusted(&d));
+    data_dir_close(&d);
+}
+
+static void storage_that_is_behind_is_not_trusted_until_it_is_marked(void **state)
+{
+    struct place *p = *state;
+    struct data_dir d;
+    assert_int_equal(open_dir(p, &d), 0);
+    assert_int_equal(data_dir_mark(&d, true), 0);
+    assert_int_equal(data_dir_mark_behind(&d), 0);
+    assert_false(data_dir_trusted(&d));
+    data_dir_close(&d);
+    disk_fake_start(p->fake);
+    assert_int_equal(open_dir(p, &d), 0);
+    assert_false(data_dir_trusted(&d));
+    assert_int_equal(data_dir_mark(&d, false), 0);
     assert_true(data_dir_trusted(&d));
     data_dir_close(&d);
 }
@@ -248,7 +319,10 @@ int main(void)
         DIR_TEST(a_backup_begins_no_cluster),
         DIR_TEST(an_identity_of_format_1_is_read),
         DIR_TEST(an_epoch_below_the_log_s_is_refused_however_often),
+        DIR_TEST(an_install_is_begun_and_ended_durably_with_a_new_identity),
+        DIR_TEST(an_install_is_never_half_begun),
         DIR_TEST(storage_is_trusted_after_a_kill_but_not_after_a_failed_sync),
+        DIR_TEST(storage_that_is_behind_is_not_trusted_until_it_is_marked),
         DIR_TEST(what_was_written_once_needs_no_space_to_be_written_again),
         DIR_TEST(a_directory_has_one_server),
     };

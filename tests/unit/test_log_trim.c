@@ -471,6 +471,39 @@ static void a_reader_that_is_told_so_has_left_the_file(void **state)
     case_end(&c);
 }
 
+/* That in which the bytes end stays, too, and so does the one in use; the prepared one counts for
+ * nothing. */
+static void what_lies_further_back_than_some_bytes_is_told(void **state)
+{
+    (void)state;
+    for (int prepared = 0; prepared < 2; prepared++) {
+        struct log_case c;
+        begin(&c, false, prepared != 0, 1);
+        for (uint64_t fit = 0; fit < SEGMENTS; fit++) {
+            uint64_t index = first_of(&c, SEGMENTS - fit) - 1, bytes = fit * CASE_SEGMENT_BYTES;
+            assert_int_equal(log_index_beyond(c.log, bytes), index);
+            assert_int_equal(log_index_beyond(c.log, bytes + CASE_SEGMENT_BYTES - 1), index);
+        }
+        assert_int_equal(log_index_beyond(c.log, SEGMENTS * CASE_SEGMENT_BYTES), 0);
+        assert_int_equal(log_index_beyond(c.log, UINT64_MAX), 0);
+        assert_int_equal(log_trim(c.log, log_index_beyond(c.log, CASE_SEGMENT_BYTES)), 0);
+        assert_int_equal(log_first_index(c.log), first_of(&c, 3));
+        assert_int_equal(log_index_beyond(c.log, CASE_SEGMENT_BYTES), 0);
+        assert_int_equal(log_index_beyond(c.log, 0), first_of(&c, 4) - 1);
+        case_end(&c);
+    }
+}
+
+static void an_empty_log_has_nothing_that_lies_further_back(void **state)
+{
+    (void)state;
+    struct log_case c;
+    case_begin(&c, false, 1);
+    opened(&c, 1, 0);
+    assert_int_equal(log_index_beyond(c.log, 0), 0);
+    case_end(&c);
+}
+
 static void damage_in_what_is_left_is_told_as_before(void **state)
 {
     (void)state;
@@ -511,6 +544,8 @@ int main(void)
         cmocka_unit_test(what_could_not_be_removed_stays_in_the_log_and_can_be_tried_again),
         cmocka_unit_test(a_reader_that_stands_in_what_was_trimmed_is_told_that_it_is_gone),
         cmocka_unit_test(a_reader_that_is_told_so_has_left_the_file),
+        cmocka_unit_test(what_lies_further_back_than_some_bytes_is_told),
+        cmocka_unit_test(an_empty_log_has_nothing_that_lies_further_back),
         cmocka_unit_test(damage_in_what_is_left_is_told_as_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -84,6 +84,26 @@ static void assert_same_hello(const struct peer_hello *a, const struct peer_hell
         assert_same_point(a->points[i], b->points[i]);
 }
 
+static void assert_same_copy(const struct peer_message *a, const struct peer_message *b)
+{
+    if (a->kind == PEER_COPY_ASK) {
+        assert_memory_equal(a->copy_ask.cluster, b->copy_ask.cluster, PEER_ID_BYTES);
+        assert_same_server(&a->copy_ask.server, &b->copy_ask.server);
+        assert_same_point(a->copy_ask.have, b->copy_ask.have);
+        assert_true(a->copy_ask.group == b->copy_ask.group &&
+                    a->copy_ask.offset == b->copy_ask.offset);
+    } else if (a->kind == PEER_COPY_HEAD) {
+        assert_memory_equal(a->copy_head.cluster, b->copy_head.cluster, PEER_ID_BYTES);
+        assert_same_point(a->copy_head.at, b->copy_head.at);
+        assert_true(a->copy_head.bytes == b->copy_head.bytes &&
+                    a->copy_head.offset == b->copy_head.offset);
+    } else {
+        assert_int_equal(a->kind, PEER_COPY_CHUNK);
+        assert_true(a->copy_chunk.offset == b->copy_chunk.offset &&
+                    span_eq(a->copy_chunk.bytes, b->copy_chunk.bytes));
+    }
+}
+
 static void assert_same(const struct peer_message *a, const struct peer_message *b)
 {
     assert_int_equal(a->kind, b->kind);
@@ -127,6 +147,8 @@ static void assert_same(const struct peer_message *a, const struct peer_message 
         assert_int_equal(a->answer.count, b->answer.count);
         assert_true(span_eq(a->answer.answers, b->answer.answers));
         break;
+    default:
+        assert_same_copy(a, b);
     }
 }
 
@@ -278,16 +300,14 @@ static void a_body_must_be_used_up(void **state)
     struct buf b = {0};
     for (int kind = 1; kind <= KINDS; kind++) {
         struct peer_message d;
-        bool has_rest = kind == PEER_UPDATE || kind == PEER_FORWARD || kind == PEER_ANSWER;
+        const char *rest = rest_of((enum peer_kind)kind);
         encode_sample(&b, (enum peer_kind)kind);
         buf_add_char(&b, '\0');
         fix_head(&b);
         assert_int_equal(peer_decode(buf_span(&b), &d, NULL),
-                         has_rest ? (long)b.bytes : ERR_BAD_REQUEST);
+                         rest[0] != '\0' ? (long)b.bytes : ERR_BAD_REQUEST);
         /* without its last bytes; or without any of the rest, and then some */
-        static const char *const rest[KINDS + 1] = {
-            [PEER_UPDATE] = "entries", [PEER_FORWARD] = "writes", [PEER_ANSWER] = "answers"};
-        size_t most = b.bytes - 2 - (has_rest ? strlen(rest[kind]) : 0);
+        size_t most = b.bytes - 2 - strlen(rest);
         for (size_t bytes = PEER_HEAD_BYTES; bytes <= most; bytes++) {
             encode_sample(&b, (enum peer_kind)kind);
             b.bytes = bytes;
@@ -305,8 +325,8 @@ static void a_length_beyond_the_limit_is_told_from_the_head(void **state)
     for (int kind = 1; kind <= KINDS; kind++) {
         struct peer_message d;
         size_t need;
-        bool has_rest = kind == PEER_UPDATE || kind == PEER_FORWARD || kind == PEER_ANSWER;
-        uint32_t most = has_rest ? PEER_BODY_BYTES_MAX : PEER_SMALL_BYTES_MAX;
+        bool carries = rest_of((enum peer_kind)kind)[0] != '\0';
+        uint32_t most = carries ? PEER_BODY_BYTES_MAX : PEER_SMALL_BYTES_MAX;
         encode_sample(&b, (enum peer_kind)kind);
         struct span head = span(b.at, PEER_HEAD_BYTES);
         put_u32(b.at + 8, most);
@@ -529,6 +549,29 @@ static void an_update_has_entries_with_indexes(void **state)
     assert_bad(&m);
 }
 
+static void a_copy_has_an_entry_and_bytes_and_begins_within_them(void **state)
+{
+    (void)state;
+    struct peer_message m = sample(PEER_COPY_HEAD);
+    m.copy_head.offset = m.copy_head.bytes;
+    assert_good(&m);
+    m.copy_head.offset++;
+    assert_bad(&m);
+    m.copy_head.offset = m.copy_head.bytes = 0;
+    assert_bad(&m);
+    m = sample(PEER_COPY_HEAD);
+    m.copy_head.at.index = 0;
+    assert_bad(&m);
+    m = sample(PEER_COPY_CHUNK);
+    m.copy_chunk.bytes.bytes = 0;
+    assert_bad(&m);
+    m = sample(PEER_COPY_ASK); /* of no copy yet, by a server of no cluster yet */
+    m.copy_ask.have = (struct peer_point){0};
+    m.copy_ask.offset = 0;
+    memset(m.copy_ask.cluster, 0, PEER_ID_BYTES);
+    assert_good(&m);
+}
+
 static void there_are_1_to_128_writes(void **state)
 {
     (void)state;
@@ -565,74 +608,6 @@ static void a_boolean_is_0_or_1(void **state)
     buf_finish(&b);
 }
 
-/* --- Sets --- */
-
-static int set_again(const struct peer_set *set, struct peer_set *d)
-{
-    struct buf b = {0};
-    peer_set_encode(&b, set);
-    int rc = peer_set_decode(buf_span(&b), d);
-    buf_finish(&b);
-    return rc;
-}
-
-static void a_set_of_0_to_16_servers_decodes_to_what_was_encoded(void **state)
-{
-    (void)state;
-    for (unsigned count = 0; count <= PEER_SET_MAX; count++) {
-        struct peer_set set = set_of(count), d;
-        memset(&d, 0xee, sizeof d);
-        assert_int_equal(set_again(&set, &d), 0);
-        assert_memory_equal(&d, &set, sizeof d);
-    }
-}
-
-static void no_name_and_no_id_is_in_a_set_twice(void **state)
-{
-    (void)state;
-    struct peer_set set = set_of(PEER_SET_MAX), d;
-    memcpy(set.list[15].name, set.list[3].name, sizeof set.list[3].name);
-    assert_int_equal(set_again(&set, &d), ERR_CORRUPT);
-    set = set_of(PEER_SET_MAX);
-    memcpy(set.list[15].id, set.list[0].id, PEER_ID_BYTES);
-    assert_int_equal(set_again(&set, &d), ERR_CORRUPT);
-    set = set_of(2);
-    memset(set.list[1].name, 0, sizeof set.list[1].name);
-    assert_int_equal(set_again(&set, &d), ERR_CORRUPT);
-}
-
-static void a_name_in_a_set_is_bounded(void **state)
-{
-    (void)state;
-    struct peer_set d;
-    char bytes[2 + 64 + PEER_ID_BYTES];
-    memset(bytes, 'x', sizeof bytes);
-    bytes[0] = 1;
-    bytes[1] = 63;
-    assert_int_equal(peer_set_decode(span(bytes, sizeof bytes - 1), &d), 0);
-    bytes[1] = 64;
-    assert_int_equal(peer_set_decode(span(bytes, sizeof bytes), &d), ERR_CORRUPT);
-}
-
-static void a_set_is_the_whole_of_its_bytes(void **state)
-{
-    (void)state;
-    struct buf b = {0};
-    struct guard g = guard_create(2000);
-    struct peer_set set = set_of(PEER_SET_MAX), d;
-    peer_set_encode(&b, &set);
-    for (size_t bytes = 0; bytes < b.bytes; bytes++)
-        assert_int_equal(peer_set_decode(guard_copy(&g, span(b.at, bytes)), &d), ERR_CORRUPT);
-    assert_int_equal(peer_set_decode(guard_copy(&g, buf_span(&b)), &d), 0);
-    assert_int_equal(peer_set_decode(span(NULL, 0), &d), ERR_CORRUPT);
-    buf_add(&b, "\x01q1234567890123456", 18);
-    assert_int_equal(peer_set_decode(buf_span(&b), &d), ERR_CORRUPT);
-    b.at[0] = PEER_SET_MAX + 1;
-    assert_int_equal(peer_set_decode(buf_span(&b), &d), ERR_CORRUPT);
-    guard_destroy(&g);
-    buf_finish(&b);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -656,12 +631,9 @@ int main(void)
         cmocka_unit_test(there_are_1_to_32_points),
         cmocka_unit_test(a_refusal_has_a_known_code),
         cmocka_unit_test(an_update_has_entries_with_indexes),
+        cmocka_unit_test(a_copy_has_an_entry_and_bytes_and_begins_within_them),
         cmocka_unit_test(there_are_1_to_128_writes),
         cmocka_unit_test(a_boolean_is_0_or_1),
-        cmocka_unit_test(a_set_of_0_to_16_servers_decodes_to_what_was_encoded),
-        cmocka_unit_test(no_name_and_no_id_is_in_a_set_twice),
-        cmocka_unit_test(a_name_in_a_set_is_bounded),
-        cmocka_unit_test(a_set_is_the_whole_of_its_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -89,6 +89,9 @@ static void without_anything_the_defaults_hold(void **state)
     assert_int_equal(s.min_copies, 1);
     assert_int_equal(s.backup_timeout_ms, 5000);
     assert_int_equal(s.log_bytes, 4 * GIB);
+    assert_int_equal(s.checkpoint_bytes, GIB);
+    assert_int_equal(s.copy_bytes_per_s, 200 * MIB);
+    assert_int_equal(s.scrub_s, 3600);
     assert_int_equal(s.key_window_s, 300);
     assert_int_equal(s.keys_max, 1000000);
     assert_int_equal(s.keys_bytes, GIB);
@@ -211,12 +214,12 @@ static void bytes_take_units(void **state)
                                 "4TiB",
                                 "1",
                                 "0x4G",
-                                "31MiB",
+                                "1023KiB",
                                 "16385GiB",
                                 "18446744073709551616",
                                 "17179869185GiB"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-        assert_refused(WORDS("--log-bytes", bad[i]), "allowed: 32MiB to 16384GiB");
+        assert_refused(WORDS("--log-bytes", bad[i]), "allowed: 1MiB to 16384GiB");
 }
 
 static void a_number_is_whole_and_in_its_range(void **state)

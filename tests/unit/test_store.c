@@ -537,29 +537,6 @@ static void a_replaced_key_leaves_no_row_behind(void **state)
     commit(w);
 }
 
-static void epochs_come_in_their_order_with_where_they_begin(void **state)
-{
-    struct store *s = ((struct place *)*state)->s;
-    struct store_txn *w = begin(s);
-    uint64_t epoch = 0, index = 0;
-    assert_int_equal(store_epoch_next(w, 0, &epoch, &index), ERR_NOT_FOUND);
-    assert_int_equal(store_epoch_put(w, 1, 1), 0);
-    assert_int_equal(store_epoch_put(w, (1UL << 32) + 2, 900), 0);
-    assert_int_equal(store_epoch_put(w, 3, 17), 0);
-    assert_int_equal(store_set_put(w, span_of("who")), 0);
-    commit(w);
-    w = begin(s);
-    assert_int_equal(store_epoch_next(w, 0, &epoch, &index), 0);
-    assert_int_equal(epoch + 100 * index, 101);
-    assert_int_equal(store_epoch_next(w, 1, &epoch, &index), 0);
-    assert_int_equal(epoch + 100 * index, 1703);
-    assert_int_equal(store_epoch_next(w, 3, &epoch, &index), 0);
-    assert_int_equal(index, 900);
-    assert_int_equal(store_epoch_next(w, epoch, &epoch, &index), ERR_NOT_FOUND);
-    assert_int_equal(store_epoch_next(w, UINT64_MAX, &epoch, &index), ERR_NOT_FOUND);
-    store_write_abort(w);
-}
-
 static void the_set_is_what_was_put_last(void **state)
 {
     struct store *s = ((struct place *)*state)->s;
@@ -595,7 +572,6 @@ static void the_set_is_what_was_put_last(void **state)
     X(a_key_comes_back_as_it_was_put)                                                              \
     X(keys_are_forgotten_in_the_order_of_their_seqs)                                               \
     X(a_replaced_key_leaves_no_row_behind)                                                         \
-    X(epochs_come_in_their_order_with_where_they_begin)                                            \
     X(the_set_is_what_was_put_last)
 
 #define IN_MEMORY(rule) cmocka_unit_test_setup_teardown(rule, memory_setup, teardown),

@@ -84,8 +84,6 @@ static void fill(struct store *s, uint64_t records)
     state->chain = 1234567;
     state->epoch = 3;
     state->time_us = 99;
-    assert_int_equal(store_epoch_put(w, 1, 1), 0);
-    assert_int_equal(store_epoch_put(w, 3, 800), 0);
     assert_int_equal(store_set_put(w, span_of("seoul, busan")), 0);
     commit(w);
 }
@@ -186,12 +184,6 @@ static void assert_same(struct store *of_a, struct store *of_b, uint64_t records
         assert_int_equal(in_a.next_id, in_b.next_id);
         assert_int_equal(in_a.records, in_b.records);
     }
-    uint64_t epoch = 0, index = 0;
-    assert_int_equal(store_epoch_next(b, 0, &epoch, &index), 0);
-    assert_int_equal(epoch * 10000 + index, 10001);
-    assert_int_equal(store_epoch_next(b, 1, &epoch, &index), 0);
-    assert_int_equal(epoch * 10000 + index, 30800);
-    assert_int_equal(store_epoch_next(b, 3, &epoch, &index), ERR_NOT_FOUND);
     struct span set;
     assert_int_equal(store_set_get(b, &set), 0);
     assert_true(span_is(set, "seoul, busan"));

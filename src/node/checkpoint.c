@@ -1,0 +1,274 @@
+/*
+ * Checkpoints: durable copies of local storage, made by a niced thread while writes go on. After a
+ * crash of the machine local storage begins with the newest and the log behind it, so what the log
+ * has before it can be trimmed; a backup that the log no longer reaches gets the same file.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "node/inside.h"
+#include "store/copy.h"
+
+enum {
+    NICE = 10,
+    SYNC_BYTES = 4 * 1024 * 1024, /* written out so often, so that no flush of the log waits long */
+    AGAIN_US = 30 * 1000 * 1000,  /* after a failure */
+};
+
+/* --- Making one --- */
+
+static int error_of(int error)
+{
+    return error == ENOSPC || error == EDQUOT || error == EFBIG ? ERR_DISK_FULL
+           : error == EIO                                       ? ERR_IO
+                                                                : ERR_SYSTEM;
+}
+
+static int write_all(int fd, const char *at, size_t bytes)
+{
+    while (bytes != 0) {
+        ssize_t n = write(fd, at, bytes);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return error_of(errno);
+        at += n;
+        bytes -= (size_t)n;
+    }
+    return 0;
+}
+
+static bool stopping(struct node *n)
+{
+    return atomic_load_explicit(&n->keep_stop, memory_order_acquire);
+}
+
+struct draft {
+    int fd;
+    uint64_t unsynced;
+};
+
+/* Written out as it goes. */
+static int take_piece(void *context, struct span piece)
+{
+    struct draft *d = context;
+    int rc = write_all(d->fd, piece.at, piece.bytes);
+    d->unsynced += piece.bytes;
+    if (rc == 0 && d->unsynced >= SYNC_BYTES) {
+        rc = fdatasync(d->fd) == 0 ? 0 : error_of(errno);
+        d->unsynced = 0;
+    }
+    return rc;
+}
+
+/* A copy of the store in use into a new file, durable. */
+static int copy_to(struct node *n, const char *path)
+{
+    struct draft d = {.fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)};
+    const struct copy_out o = {.stop = &n->keep_stop, .take = take_piece, .context = &d};
+    if (d.fd < 0)
+        return error_of(errno);
+    int rc = copy_out(n, &o);
+    if (rc == 0 && fsync(d.fd) != 0)
+        rc = error_of(errno);
+    close(d.fd);
+    return rc;
+}
+
+/* Room for it, and for what writes take meanwhile (S22). */
+static bool has_space(struct node *n, uint64_t bytes)
+{
+    uint64_t free_bytes = 0, total_bytes = 0;
+    return n->o.disk->space(n->o.disk->context, n->dir.path, &free_bytes, &total_bytes) == 0 &&
+           free_bytes > bytes + 2 * n->reserve_bytes;
+}
+
+static int make(struct node *n, struct store_state *state)
+{
+    char draft[PATH_BYTES_MAX], path[PATH_BYTES_MAX], why[256] = "";
+    const struct disk *disk = n->o.disk;
+    data_dir_path(&n->dir, "checkpoint.new", draft);
+    struct store *store = store_slot_hold(&n->slot);
+    uint64_t bytes = store_bytes(store);
+    store_slot_release(&n->slot, store);
+    int rc = has_space(n, bytes) ? copy_to(n, draft) : ERR_DISK_FULL;
+    if (rc == 0)
+        rc = store_copy_check(draft, state, why, sizeof why);
+    if (rc == 0)
+        rc = disk->rename(disk->context, draft, data_dir_path(&n->dir, "checkpoint.mdb", path));
+    if (rc == 0)
+        rc = disk->sync_folder(disk->context, n->dir.path);
+    else
+        disk->remove(disk->context, draft);
+    return rc;
+}
+
+/* --- What is known of the one there is --- */
+
+static void set_checkpoint(struct node *n, const struct store_state *state)
+{
+    char path[PATH_BYTES_MAX];
+    struct stat st = {0};
+    stat(data_dir_path(&n->dir, "checkpoint.mdb", path), &st);
+    pthread_mutex_lock(&n->lock);
+    n->checkpoint = (struct checkpoint){
+        .at = {.epoch = state->epoch, .index = state->applied, .chain = state->chain},
+        .bytes = (uint64_t)st.st_size,
+    };
+    pthread_mutex_unlock(&n->lock);
+    bell_ring(&n->prepare_bell); /* it trims the log */
+    order_wake(n);
+}
+
+struct checkpoint checkpoint_now(struct node *n)
+{
+    pthread_mutex_lock(&n->lock);
+    struct checkpoint c = n->checkpoint;
+    pthread_mutex_unlock(&n->lock);
+    return c;
+}
+
+static void forget_checkpoint(struct node *n)
+{
+    pthread_mutex_lock(&n->lock);
+    n->checkpoint = (struct checkpoint){0};
+    pthread_mutex_unlock(&n->lock);
+}
+
+/* The one that an earlier life left, and what the disk has made of it since: nothing is trimmed for
+ * it, and nobody gets it, before all of it was read. Where it is not whole, or is gone and the log
+ * needs it, another one is made at once. */
+static void look_at_it(struct node *n)
+{
+    char path[PATH_BYTES_MAX], why[256], sentence[512];
+    struct store_state state;
+    data_dir_path(&n->dir, "checkpoint.mdb", path);
+    bool there = access(path, F_OK) == 0;
+    int rc = there ? store_copy_check(path, &state, why, sizeof why) : 0;
+    if (there && rc == 0)
+        set_checkpoint(n, &state);
+    else if (!there || rc == ERR_CORRUPT)
+        forget_checkpoint(n);
+    if (rc == ERR_CORRUPT) {
+        snprintf(sentence, sizeof sentence, "%s; another one is made", why);
+        n->o.say(sentence);
+    }
+    if (rc == ERR_CORRUPT || (!there && log_first_index(n->log) > 1))
+        atomic_store_explicit(&n->checkpoint_wanted, true, memory_order_release);
+}
+
+/* --- The thread --- */
+
+/* Where it fails it is still wanted. */
+static int make_one(struct node *n)
+{
+    struct store_state state;
+    int rc = make(n, &state);
+    if (rc == 0) {
+        set_checkpoint(n, &state);
+        atomic_store_explicit(&n->checkpoint_wanted, false, memory_order_release);
+    } else if (!stopping(n)) {
+        char sentence[160];
+        snprintf(sentence, sizeof sentence, "no checkpoint could be made: %s; the log is kept",
+                 start_sentence(rc));
+        n->o.say(sentence);
+    }
+    return rc;
+}
+
+/* Compares local storage with the digest that is counted along. */
+static void scrub(struct node *n)
+{
+    struct store_txn *reader;
+    uint64_t digest = 0, records = 0;
+    struct store *store = store_slot_hold(&n->slot);
+    int rc = store_reader_create(store, &reader);
+    if (rc == 0 && (rc = store_reader_renew(reader)) == 0) {
+        rc = store_digest_recompute(reader, &digest, &records);
+        const struct store_state *state = store_state(reader);
+        if (rc == ERR_CORRUPT ||
+            (rc == 0 && (digest != state->digest || records != state->records)))
+            atomic_store_explicit(&n->rotten, true, memory_order_release);
+        store_reader_destroy(reader);
+    }
+    store_slot_release(&n->slot, store);
+    order_wake(n);
+}
+
+/* Until a scrub is due, or a checkpoint that is wanted, but not before `again_us`. */
+static void wait_wanted(struct node *n, uint64_t scrub_us, uint64_t again_us)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    uint64_t now_us = clock_mono_us(n->o.clock), until_us = scrub_us;
+    pthread_mutex_lock(&n->lock);
+    if (atomic_load_explicit(&n->checkpoint_wanted, memory_order_acquire) && again_us < until_us)
+        until_us = again_us;
+    until.tv_sec += until_us > now_us ? (time_t)((until_us - now_us) / 1000000 + 1) : 0;
+    if (!stopping(n) && until_us > now_us)
+        pthread_cond_timedwait(&n->keep_wanted, &n->lock, &until);
+    pthread_mutex_unlock(&n->lock);
+}
+
+void *keep_run(void *node)
+{
+    struct node *n = node;
+    uint64_t every_us = (uint64_t)n->o.settings->scrub_s * 1000000;
+    uint64_t scrub_us = clock_mono_us(n->o.clock) + every_us, again_us = 0;
+    setpriority(PRIO_PROCESS, 0, NICE); /* of this thread alone, on Linux */
+    look_at_it(n);
+    while (!stopping(n)) {
+        bool wanted = atomic_load_explicit(&n->checkpoint_wanted, memory_order_acquire);
+        int rc = wanted && clock_mono_us(n->o.clock) >= again_us ? make_one(n) : 0;
+        if (rc != 0)
+            again_us = clock_mono_us(n->o.clock) + AGAIN_US;
+        if (rc == ERR_CORRUPT) /* perhaps it is what was copied */
+            scrub_us = 0;
+        if (clock_mono_us(n->o.clock) >= scrub_us) {
+            scrub(n);
+            look_at_it(n);
+            scrub_us = clock_mono_us(n->o.clock) + every_us;
+        }
+        wait_wanted(n, scrub_us, again_us);
+    }
+    return NULL;
+}
+
+/* By the order thread: whether the log has grown enough for another one. Not while a backup gets
+ * the one there is, and the log behind it. */
+void checkpoint_if_due(struct node *n)
+{
+    uint64_t due = n->o.settings->checkpoint_bytes;
+    if (store_bytes(n->store) > due)
+        due = store_bytes(n->store);
+    if (n->since_checkpoint < due || n->repl.now_us < n->copy_hold_us ||
+        atomic_load_explicit(&n->checkpoint_wanted, memory_order_relaxed))
+        return;
+    n->since_checkpoint = 0;
+    atomic_store_explicit(&n->checkpoint_wanted, true, memory_order_release);
+    pthread_mutex_lock(&n->lock);
+    pthread_cond_signal(&n->keep_wanted);
+    pthread_mutex_unlock(&n->lock);
+}
+
+/* By the preparer: what recovery does not need and --log-bytes does not keep. */
+void checkpoint_trim(struct node *n)
+{
+    struct checkpoint c = checkpoint_now(n);
+    uint64_t index = log_index_beyond(n->log, n->o.settings->log_bytes);
+    if (c.at.index == 0)
+        return;
+    if (index >= c.at.index) /* whose entry a backup that has the copy is matched by */
+        index = c.at.index - 1;
+    if (index == 0 || atomic_load_explicit(&n->copying, memory_order_acquire))
+        return;
+    if (log_trim(n->log, index) == ERR_IO)
+        n->o.fatal("the disk failed while trimming the log: look at the disk before the next "
+                   "start");
+}

@@ -1,0 +1,300 @@
+/*
+ * Full copies (S13): a primary sends its newest checkpoint, in chunks, to a backup that the log
+ * does not reach; the backup checks it and begins anew with it, under a new identity. A copy that
+ * is not whole never takes the place of anything.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "node/inside.h"
+#include "store/copy.h"
+
+enum { CHUNK_BYTES = 256 * 1024, HOLD_US = 60 * 1000 * 1000, CHECK_BYTES_PER_US = 20 };
+
+/* --- A primary --- */
+
+static void refuse(struct node *n, struct link *l, enum peer_refusal code, const char *sentence)
+{
+    struct peer_message m = {.kind = PEER_REFUSE, .epoch = n->repl.epoch, .refuse = {.code = code}};
+    snprintf(m.refuse.sentence, sizeof m.refuse.sentence, "%s", sentence);
+    links_send(n, l, &m);
+    link_say(n, l, sentence);
+    links_end(n, l, true);
+}
+
+static bool same_point(const struct peer_point *a, const struct peer_point *b)
+{
+    return a->index == b->index && a->epoch == b->epoch && a->chain == b->chain;
+}
+
+/* The file stays the same one to who has it open, whatever is renamed over it. */
+static bool open_checkpoint(const struct node *n, struct link *l)
+{
+    char path[PATH_BYTES_MAX];
+    l->copy_fd = open(data_dir_path(&n->dir, "checkpoint.mdb", path), O_RDONLY | O_CLOEXEC);
+    return l->copy_fd >= 0;
+}
+
+void copy_asked(struct node *n, struct link *l, const struct peer_copy_ask *ask)
+{
+    static const unsigned char none[PEER_ID_BYTES];
+    const unsigned char *cluster = n->repl.hard.cluster;
+    struct checkpoint c = checkpoint_now(n);
+    bool stranger = memcmp(ask->cluster, none, sizeof none) == 0;
+    memcpy(l->name, ask->server.name, sizeof l->name);
+    if (!n->primary)
+        refuse(n, l, REFUSE_NOT_PRIMARY, "this server is itself a backup");
+    else if (ask->group != n->repl.o.group ||
+             (!stranger && memcmp(ask->cluster, cluster, PEER_ID_BYTES) != 0))
+        refuse(n, l, REFUSE_CLUSTER, "the one that asks for a copy belongs to another cluster");
+    else if (c.at.index == 0 || !open_checkpoint(n, l))
+        refuse(n, l, REFUSE_OTHER, "there is no checkpoint yet: try again");
+    if (l->ending)
+        return;
+    struct peer_message m = {.kind = PEER_COPY_HEAD, .epoch = n->repl.epoch};
+    memcpy(m.copy_head.cluster, cluster, PEER_ID_BYTES);
+    m.copy_head.at = c.at;
+    m.copy_head.bytes = c.bytes;
+    if (same_point(&ask->have, &c.at) && ask->offset <= c.bytes)
+        m.copy_head.offset = ask->offset; /* it goes on where it was cut off */
+    l->known = l->copying = true;
+    l->copy_at = m.copy_head.offset;
+    l->copy_bytes = c.bytes;
+    l->copy_start = m.copy_head.offset;
+    l->copy_us = n->repl.now_us;
+    links_send(n, l, &m);
+    order_say(n, "%s gets a full copy of %" PRIu64 " MB", l->name, c.bytes / 1000000);
+    if (n->copy_hold_us == 0) /* asking again and again prolongs nothing, */
+        copy_hold(n);
+}
+
+/* Neither checkpoint nor log are changed under a backup that is on its way, nor while it checks
+ * what it got; for a while only, so that one that never comes pins nothing. */
+void copy_hold(struct node *n)
+{
+    uint64_t check_us = checkpoint_now(n).bytes / CHECK_BYTES_PER_US;
+    n->copy_hold_us = n->repl.now_us + HOLD_US + check_us;
+    atomic_store_explicit(&n->copying, true, memory_order_release);
+}
+
+void copy_tick(struct node *n)
+{
+    if (n->copy_hold_us != 0 && n->repl.now_us > n->copy_hold_us) {
+        n->copy_hold_us = 0;
+        atomic_store_explicit(&n->copying, false, memory_order_release);
+        bell_ring(&n->prepare_bell);
+    }
+}
+
+static bool slow_enough(const struct node *n, const struct link *l)
+{
+    uint64_t passed_us = n->repl.now_us - l->copy_us + 1000;
+    return (l->copy_at - l->copy_start) / (passed_us / 1000) <=
+           n->o.settings->copy_bytes_per_s / 1000;
+}
+
+void copy_pump(struct node *n, struct link *l)
+{
+    if (l->reading || l->copy_at == l->copy_bytes || net_unsent(l->conn) > LINK_UNSENT_MAX ||
+        !slow_enough(n, l))
+        return;
+    struct help_job *job = help_job_create();
+    if (job == NULL)
+        return;
+    job->kind = HELP_CHUNK;
+    job->link = l->number;
+    job->index = l->copy_at;
+    job->fd = dup(l->copy_fd); /* the link may be gone before it is read */
+    l->reading = true;
+    help_ask(n, job, false);
+}
+
+/* By the helper. */
+void copy_read(struct help_job *job)
+{
+    char *to = buf_room(&job->bytes, CHUNK_BYTES);
+    ssize_t got = to != NULL ? pread(job->fd, to, CHUNK_BYTES, (off_t)job->index) : -1;
+    if (got > 0)
+        job->bytes.bytes += (size_t)got;
+    job->rc = got > 0 ? 0 : ERR_IO;
+}
+
+void copy_chunk_read(struct node *n, struct help_job *job)
+{
+    struct link *l = links_find(n, job->link);
+    if (l == NULL)
+        return;
+    l->reading = false;
+    if (job->rc != 0) {
+        link_say(n, l, "the checkpoint cannot be read for it");
+        links_end(n, l, false);
+        return;
+    }
+    struct peer_message m = {.kind = PEER_COPY_CHUNK, .epoch = n->repl.epoch};
+    m.copy_chunk.offset = l->copy_at;
+    m.copy_chunk.bytes = buf_span(&job->bytes);
+    links_send(n, l, &m);
+    l->copy_at += job->bytes.bytes;
+    if (l->copy_at - l->copy_start > LINK_UNSENT_MAX) /* but what is taken does */
+        copy_hold(n);
+    copy_pump(n, l);
+}
+
+/* --- A backup --- */
+
+static char *part_path(const struct node *n, char *to)
+{
+    data_dir_path(&n->dir, "copy.part", to);
+    return to;
+}
+
+void copy_ask(struct node *n, struct link *l)
+{
+    struct peer_message m = {.kind = PEER_COPY_ASK};
+    memcpy(m.copy_ask.cluster, n->repl.hard.cluster, PEER_ID_BYTES);
+    m.copy_ask.group = n->repl.o.group;
+    m.copy_ask.server = n->repl.o.self;
+    m.copy_ask.have = n->copy.at;
+    m.copy_ask.offset = n->copy.got;
+    l->copying = true;
+    links_send(n, l, &m);
+}
+
+/* For what is still to come, and local storage and log that begin with it; the log that is here
+ * goes. */
+static bool has_space(const struct node *n, const struct peer_copy_head *h)
+{
+    uint64_t free_bytes = 0, total_bytes = 0;
+    uint64_t needs = h->bytes - h->offset + h->bytes + 2 * n->segment_bytes + n->reserve_bytes;
+    return n->o.disk->space(n->o.disk->context, n->dir.path, &free_bytes, &total_bytes) == 0 &&
+           free_bytes + log_bytes(n->log) >= needs;
+}
+
+static const char *begin_part(struct node *n, const struct peer_copy_head *h)
+{
+    char path[PATH_BYTES_MAX];
+    static const unsigned char none[PEER_ID_BYTES];
+    if (memcmp(n->repl.hard.cluster, none, sizeof none) != 0 &&
+        memcmp(n->repl.hard.cluster, h->cluster, sizeof none) != 0)
+        return "it belongs to another cluster";
+    if (h->offset != 0 && (!same_point(&h->at, &n->copy.at) || h->offset != n->copy.got))
+        return "it goes on with a copy that was not begun";
+    if (h->at.index < n->repl.committed)
+        return "its copy is older than what is committed here";
+    if (!has_space(n, h))
+        return "the disk has no space for its copy";
+    if (n->copy.fd < 0)
+        n->copy.fd = open(part_path(n, path), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (n->copy.fd < 0 || ftruncate(n->copy.fd, (off_t)h->offset) != 0)
+        return "there is no place for its copy here";
+    n->up->known = true;
+    n->copy.at = h->at;
+    n->copy.bytes = h->bytes;
+    n->copy.got = h->offset;
+    n->copy.said = 0;
+    order_say(n, "a full copy of %" PRIu64 " MB comes from the primary%s", h->bytes / 1000000,
+              h->offset != 0 ? ", from where it was cut off" : "");
+    return NULL;
+}
+
+/* Into the page cache; it is synced before it is checked. */
+static const char *write_part(struct node *n, const struct peer_copy_chunk *c)
+{
+    struct span rest = c->bytes;
+    if (n->copy.fd < 0 || c->offset != n->copy.got || rest.bytes > n->copy.bytes - n->copy.got)
+        return "it sent a piece of a copy that does not follow";
+    while (rest.bytes != 0) {
+        ssize_t wrote = pwrite(n->copy.fd, rest.at, rest.bytes, (off_t)n->copy.got);
+        if (wrote < 0 && errno == EINTR)
+            continue;
+        if (wrote <= 0)
+            return "the disk has no space for its copy";
+        n->copy.got += (uint64_t)wrote;
+        rest = span(rest.at + wrote, rest.bytes - (size_t)wrote);
+    }
+    unsigned tenths = (unsigned)(n->copy.got * 10 / n->copy.bytes);
+    if (tenths > n->copy.said && tenths < 10)
+        order_say(n, "%u %% of the copy are here", tenths * 10);
+    n->copy.said = tenths;
+    return NULL;
+}
+
+static void check_part(struct node *n)
+{
+    struct help_job *job = help_job_create();
+    if (job == NULL)
+        n->o.fatal("out of memory");
+    job->kind = HELP_CHECK;
+    n->copy.checking = true;
+    help_ask(n, job, false);
+}
+
+void copy_told(struct node *n, struct link *l, const struct peer_message *m)
+{
+    const char *why = "it sent what has no place in a copy";
+    if (m->kind == PEER_REFUSE)
+        why = m->refuse.sentence;
+    else if (m->kind == PEER_COPY_HEAD)
+        why = begin_part(n, &m->copy_head);
+    else if (m->kind == PEER_COPY_CHUNK)
+        why = write_part(n, &m->copy_chunk);
+    if (why != NULL) {
+        link_say(n, l, why);
+        links_end(n, l, false);
+    } else if (n->copy.got == n->copy.bytes) {
+        links_end(n, l, false);
+        check_part(n);
+    }
+}
+
+/* By the helper. */
+void copy_check(const struct node *n, struct help_job *job)
+{
+    char path[PATH_BYTES_MAX], why[256];
+    struct store_state state;
+    job->rc = fsync(n->copy.fd) == 0 ? 0 : ERR_IO;
+    if (job->rc == 0) /* its name, too, before it is noted that it takes the place of the rest */
+        job->rc = n->o.disk->sync_folder(n->o.disk->context, n->dir.path);
+    if (job->rc == 0)
+        job->rc = store_copy_check(part_path(n, path), &state, why, sizeof why);
+    if (job->rc == 0)
+        job->point =
+            (struct peer_point){.epoch = state.epoch, .index = state.applied, .chain = state.chain};
+}
+
+static void forget_part(struct node *n)
+{
+    char path[PATH_BYTES_MAX];
+    if (n->copy.fd >= 0)
+        close(n->copy.fd);
+    n->copy = (struct copy){.fd = -1};
+    unlink(part_path(n, path));
+}
+
+void copy_checked(struct node *n, struct help_job *job)
+{
+    bool good = job->rc == 0 && same_point(&job->point, &n->copy.at);
+    n->copy.checking = false;
+    if (!good) {
+        order_say(n, "the copy is not whole, and is asked for once more");
+        forget_part(n);
+        return;
+    }
+    close(n->copy.fd);
+    n->copy = (struct copy){.fd = -1};
+    n->copy_wanted = false;
+    node_install(n);
+}
+
+void copy_finish(struct node *n)
+{
+    if (n->copy.fd >= 0)
+        close(n->copy.fd);
+    n->copy.fd = -1;
+}
