@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 
-from harness import (NOTED, PROTOCOLS, START_S, STOP_S, Failed, Gone, Http, Late, Server, Tcp, Udp, as_bytes, check,
+from harness import (PROTOCOLS, START_S, STOP_S, Failed, Gone, Http, Late, Server, Tcp, Udp, as_bytes, check,
                      environment, equal, folder, head_of, json_answer, new_key, pipelined, refused, running,
                      shortened, together, wait_until, SANITIZER_REPORT)
 
@@ -125,6 +125,11 @@ class Cluster:
         host = host or (through or self.primary).host
         self.backups.append(Member(name, *self.args, *args, primary=host, data=data, start=False))
         self.backups[-1].start()
+        return self.backups[-1]
+
+    def join_without_waiting(self, name, *args, through=None):
+        self.backups.append(Member(name, *self.args, *args, primary=(through or self.primary).host, start=False))
+        self.backups[-1].begin()
         return self.backups[-1]
 
     @property

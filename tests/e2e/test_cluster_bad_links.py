@@ -17,7 +17,8 @@ class Mangler:
     """Changes one piece in so many."""
 
     def __init__(self, seed, every, kinds):
-        self.rng, self.every, self.kinds, self.on, self.count, self.kept = random.Random(seed), every, kinds, False, 0, b""
+        self.rng, self.every, self.kinds = random.Random(seed), every, kinds
+        self.on, self.count, self.kept = False, 0, b""
 
     def __call__(self, piece):
         if not self.on or self.rng.randrange(self.every):
@@ -130,7 +131,7 @@ def a_catch_up_over_a_link_that_changes_bits_ends_well():
                 check(cluster.alive(), f"a server has ended: {cluster.err()}")
                 with Tcp(busan) as tcp:
                     read = tcp.ask("GET", "/big/500")
-                check(read.status == 503 and read.code == "not_ready" or read.json()["id"] == 500, f"a read got {read.text}")
+                check(read.code == "not_ready" or read.json().get("id") == 500, f"a read got {read.text}")
             mangler.on = False
             cluster.wait_in_sync(seconds=40)
             cluster.wait_equal()

@@ -2,7 +2,6 @@
 
 import os
 import random
-import re
 import shutil
 import socket
 import struct
@@ -10,8 +9,7 @@ import threading
 import time
 
 from cluster import Cluster, Load, Member, Relay, Stranger, is_refused, unharmed, verify
-from harness import (Failed, Http, Suite, Tcp, check, equal, folder, refused, run, sanitized, serves, together,
-                     wait_until)
+from harness import (Http, Suite, Tcp, check, equal, folder, run, sanitized, serves, together)
 
 MAGIC = b"\xd5"
 SEED = int(os.environ.get("E2E_SEED", time.time_ns() % 1000000))

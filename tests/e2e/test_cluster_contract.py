@@ -4,7 +4,7 @@ import json
 
 from cluster import Cluster, last_message, listed_messages, numbers_in
 from harness import (PROTOCOLS, Gone, Http, Suite, Tcp, Udp, among, as_bytes, ask, check, collection, equal, head_of,
-                     json_answer, new_key, pipelined, refused, request, shortened, wait_until)
+                     json_answer, new_key, pipelined, refused, request, shortened, together, wait_until)
 
 RECORD_BYTES_MAX = 1 << 20
 suite = Suite(2, make=Cluster)
@@ -180,6 +180,24 @@ def a_position_that_is_not_reached_is_lagging_on_a_backup(cluster):
 
 
 @suite.test
+def a_read_that_waits_for_a_position_goes_on_when_it_is_written_elsewhere(cluster):
+    seoul, busan, jeju = cluster.servers
+    path = "/" + collection()
+    made = ask(busan, "POST", path, "{}")
+
+    def wait_at(server, protocol):
+        with protocol(server, seconds=25) as client:
+            return client.ask("GET", path, min_seq=made.seq + 3, wait_ms=20000)
+
+    def write():
+        with Http(busan) as http:
+            return [http.ask("POST", path, "{}") for _ in range(3)]
+    for answer in together(*(lambda a=a: wait_at(*a) for a in everywhere(cluster)), write)[:9]:
+        equal((answer.status, len(answer.json())), (200, 4), f"status and records ({answer.text})")
+        check(answer.seq >= made.seq + 3, f"position {answer.seq}")
+
+
+@suite.test
 def a_key_is_one_key_through_all_servers_and_protocols(cluster):
     for first_server, first_protocol in everywhere(cluster):
         path, key = "/" + collection(), new_key()
@@ -211,6 +229,11 @@ def records_of_almost_a_mebibyte_go_through_every_server(cluster):
             refused(client.ask("PATCH", f"{path}/{id}", {"c": "y" * 100}), 413, "too_large")
             refused(client.ask("POST", path, '{"a":"' + "x" * RECORD_BYTES_MAX + '"}'), 413, "too_large")
         seen_by_all(cluster, patched, f"{path}/{id}")
+    for server in cluster.servers:
+        large = [as_bytes(head_of("PUT", path + "/1", rid=str(n))) + as_bytes(body) for n in range(10)]
+        answers = [json_answer(raw) for raw in pipelined(server, large)]
+        equal([(a.status, a.rid) for a in answers], [(200, str(n)) for n in range(10)], f"a pipeline at {server.name}")
+        patched = answers[-1]
     for server in cluster.servers:
         read = ask(server, "GET", path, min_seq=patched.seq, wait_ms=5000)
         equal([len(r["a"]) for r in read.json()], [RECORD_BYTES_MAX - 30] * 6, f"the list at {server.name}")

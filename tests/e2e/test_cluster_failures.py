@@ -285,6 +285,20 @@ def drops(cluster, seoul, busan):
 
 
 @suite.alone
+def a_live_backup_that_is_dropped_comes_back():
+    with Cluster(2) as cluster:
+        load = Load(cluster.servers)
+        load.progress(5)
+        code, _, err = run("drop", "busan", "--server", cluster.primary.host)
+        equal((code, err), (0, ""), "exit code and stderr")
+        code, _, err = run("drop", "seoul", "--server", cluster.primary.host)
+        check(code == 1 and err, f"a primary cannot be dropped: exit code {code}, {err!r}")
+        cluster.wait_in_sync()
+        load.progress(5)
+        verify(cluster, load)
+
+
+@suite.alone
 def drop_is_refused_with_a_sentence_where_it_cannot_be_done():
     for arguments, expected in ((("drop",), 2), (("drop", "jeju", "--server", "nowhere"), 2),
                                 (("drop", "jeju", "--colour", "red"), 2), (("drop", "jeju", "busan"), 2),

@@ -1,5 +1,6 @@
 """Data directories that are older than they should be, copied, emptied or of another boot: nothing is silently lost."""
 
+import glob
 import shutil
 import time
 
@@ -131,6 +132,81 @@ def a_copied_server_beside_the_true_one_harms_nobody():
             check([sentence(s) for s in (clone, busan) if "busan" in sentence(s)], "the refused one says why")
             load.progress(10)
         verify(cluster, load)
+
+
+@suite.alone
+def a_backup_that_followed_another_primary_of_the_same_directory_is_never_mixed():
+    """An operator starts a copy of the primary, and the backup follows it for a while: two histories of one cluster."""
+    with Cluster(1) as cluster:
+        seoul, busan = cluster.servers
+        posts(busan, 5)
+        seoul.stop()  # first, so that its set holds busan
+        busan.stop()
+        copy = copy_of(seoul)
+        with Stranger("seoul", data=copy) as other:
+            away = Member("busan", *cluster.args, primary=other.host, data=busan.data, start=False)
+            away.begin()
+            cluster.wait(lambda: other.status()["writable"], "the copy is a primary")
+            posts(other, 3)
+            wait_until(lambda: away.status()["seq"] == 8, "the backup has what the copy took")
+            away.stop()
+        seoul.start()  # its next life has perhaps the number of the copy's
+        busan.begin()
+        wait_until(lambda: sentence(busan), "it says what became of it")
+        quiet = time.monotonic() + 2
+        wait_until(lambda: time.monotonic() > quiet, "two seconds of both")
+        answer = seoul.ask("POST", "/notes", '{"n":"other"}')
+        equal((answer.status, answer.code), (503, "waiting_for_members"), f"a write at the first ({answer.text})")
+        if busan.alive():
+            check(busan.ask("GET", "/_ready").status == 503, "the backup is not ready")
+            status = busan.status()
+            check(status["seq"] >= 8, f"the backup has cut off what was acknowledged: {status}")
+            busan.stop()
+        else:
+            busan.ended_with()
+        check(sentence(busan), "the backup says why")
+        away = Member("busan", *cluster.args, primary=other.host, data=busan.data, start=False)
+        with Stranger("seoul", data=copy, port=other.port) as other:
+            away.begin()
+            cluster.wait(lambda: other.status()["writable"], "the copy is a primary again, with the backup")
+            equal(len(away.ask("GET", "/notes").json()), 8, "records of both")
+            away.stop()
+
+
+def lose_the_end(server):
+    """Of its log, as by a disk that had promised more than it kept."""
+    for segment in sorted(glob.glob(server.data + "/log/*.log"), reverse=True):
+        with open(segment, "r+b") as file:
+            kept = len(file.read().rstrip(b"\0"))
+            if kept > 20_000:  # not one that is only prepared
+                file.seek(kept - 6000)
+                file.write(b"\0" * 6000)
+                return
+    check(False, "there is no segment with entries")
+
+
+@suite.alone
+def a_backup_whose_log_has_lost_its_end_says_so_or_gets_it_again():
+    with Cluster(2) as cluster:
+        seoul, busan, jeju = cluster.servers
+        posts(seoul, 40)
+        cluster.wait_equal()
+        for ending in (busan.kill, busan.stop):
+            ending()
+            lose_the_end(busan)
+            busan.begin()
+            cluster.wait(lambda: not busan.alive() or busan.ready() or len(sentence(busan).splitlines()) > 1, "its end")
+            if busan.alive() and not busan.ready():
+                is_refused(busan, "lost|less|damaged", empty=False)
+            if not busan.alive():
+                check(busan.ended_with() == 1 and sentence(busan), "it ends with 1 and says why")
+            elif not busan.ready():
+                busan.stop()
+            if not busan.alive():
+                exchange(busan, None)
+                busan.start()
+            unharmed(cluster)
+            equal(busan.texts("/notes"), seoul.texts("/notes"), "the lists")
 
 
 @suite.alone

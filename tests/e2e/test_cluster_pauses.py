@@ -3,7 +3,7 @@
 import time
 
 from cluster import Cluster, Load, Relay, Write, repeat, verify
-from harness import (PROTOCOLS, Http, Late, Suite, Tcp, among, as_bytes, ask, check, equal, head_of, json_answer,
+from harness import (PROTOCOLS, Http, Late, Suite, Tcp, as_bytes, ask, check, equal, head_of, json_answer,
                      pipelined, refused, together, wait_until)
 
 SOON = ("--backup-timeout-ms", "1000")

@@ -6,7 +6,7 @@ import threading
 import time
 
 from cluster import Cluster, Load, Relay, verify
-from harness import Failed, Gone, Http, Late, Suite, Tcp, Udp, check, equal
+from harness import Failed, Gone, Http, Late, Suite, Tcp, Udp, as_bytes, check, equal
 
 SEED = int(os.environ.get("E2E_SEED", time.time_ns() % 1000000))
 SECONDS = float(os.environ.get("E2E_SECONDS", 8))  # of faults in each test
@@ -138,15 +138,33 @@ class Faults:
         kind(server)
 
 
-def under_faults(rng, *flags):
-    with Cluster(0, primary=("--backup-timeout-ms", "700", *flags)) as cluster:
+def bulk(server, ended):
+    """Overwrites one large record, so that the log grows and local storage does not."""
+    body = as_bytes({"a": "x" * 400_000})
+    while not ended.is_set():
+        try:
+            with Http(server, seconds=3) as http:
+                if http.ask("GET", "/bulk/1").status != 200:
+                    http.ask("POST", "/bulk", "{}")
+                while not ended.is_set() and http.ask("PUT", "/bulk/1", body).status == 200:
+                    pass
+        except (OSError, Gone, Late):
+            pass
+        ended.wait(0.05)
+
+
+def under_faults(rng, *flags, large=False):
+    with Cluster(0, *flags, primary=("--backup-timeout-ms", "700")) as cluster:
         relays = []
         try:
             for name in ("busan", "jeju"):
                 relays.append(Relay(cluster.primary))
                 cluster.join(name, through=relays[-1])
             cluster.wait_in_sync()
-            load = Load(cluster.servers)
+            load, ended = Load(cluster.servers), threading.Event()
+            bulky = [threading.Thread(target=bulk, args=(s, ended), daemon=True) for s in cluster.servers if large]
+            for thread in bulky:
+                thread.start()
             readers = [Reader(server, load, rng.random()) for server in cluster.servers]
             for reader in readers:
                 reader.start()
@@ -154,6 +172,9 @@ def under_faults(rng, *flags):
             while time.monotonic() < end:
                 faults.one()
                 faults.wait_s(0.6)
+            ended.set()
+            for thread in bulky:
+                thread.join(20)
             # Readmission is put off longer after each drop; a new life of the primary forgets that.
             cluster.primary.stop()
             cluster.primary.start()
@@ -183,6 +204,11 @@ def under_random_faults_nothing_acknowledged_is_lost_and_nothing_read_is_taken_b
 @suite.alone
 def with_min_copies_faults_lose_nothing_either():
     under_faults(random.Random(SEED + 1), "--min-copies", "2")
+
+
+@suite.alone
+def where_the_log_is_short_and_copies_are_needed_they_lose_nothing_either():
+    under_faults(random.Random(SEED + 2), "--log-bytes", "1MiB", "--checkpoint-bytes", "1MiB", large=True)
 
 
 if __name__ == "__main__":

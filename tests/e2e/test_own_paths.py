@@ -74,7 +74,7 @@ def a_live_server_is_healthy_and_ready_on_every_protocol(server):
 def what_is_not_there_yet_is_404_on_every_protocol(server):
     for protocol in PROTOCOLS:
         with protocol(server) as client:
-            for path in ("/_metrics", "/_changes", "/_changes?since=0", "/_backup", "/_openapi.json", "/", "/_nothing",
+            for path in ("/_metrics", "/_changes", "/_changes?since=0", "/_openapi.json", "/", "/_nothing",
                          "/_status/x"):
                 refused(client.ask("GET", path), 404, "not_found")
 

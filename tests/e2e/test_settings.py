@@ -13,7 +13,7 @@ FLAGS = {"--app-name": "host name", "--local-port": "5000", "--listen": "127.0.0
          "--data": "./data/", "--primary": "(none)", "--ack": "all", "--min-copies": "1",
          "--backup-timeout-ms": "5000 ms",
          "--threads": "CPUs", "--log-bytes": "4", "--key-window-s": "300", "--keys-max": "1000000", "--keys-bytes": "1",
-         "--messages": "off"}
+         "--messages": "off", "--checkpoint-bytes": "1", "--copy-bytes-per-s": "200", "--scrub-s": "3600 s"}
 suite = Suite()
 
 
@@ -93,6 +93,8 @@ def what_is_unknown_or_impossible_is_refused_by_name():
              ("--serve", "ftp"), ("--serve", ""), ("--serve", "http,,udp"), ("--threads", "0"), ("--threads", "x"),
              ("--threads", "1000000"), ("--key-window-s", "0"), ("--key-window-s", "5 minutes"), ("--keys-max", "-5"),
              ("--keys-max", "99999999999999999999"), ("--keys-bytes", "1 pound"), ("--log-bytes", "1"),
+             ("--log-bytes", "1023KiB"), ("--checkpoint-bytes", "1"), ("--copy-bytes-per-s", "1 byte"),
+             ("--scrub-s", "0"),
              ("--messages", "loud"), ("--primary", ""), ("--primary", "nowhere"), ("--primary", "127.0.0.1:0"),
              ("--primary", "::1:5000"), ("--ack", "some"), ("--min-copies", "0"), ("--backup-timeout-ms", "1"),
              ("--listen", "nowhere"), ("--listen", "300.1.1.1"), ("--app-name", ""), ("--app-name", "a b"),
