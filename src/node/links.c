@@ -145,17 +145,26 @@ static void said_update(struct node *n, struct link *l)
     say_update(n, l->name, n->arriving->e.first_seq, last->e.first_seq + last->e.effects - 1);
 }
 
-/* Divergence: the same position, and other records. */
+/* What this server has is not what it should be: it serves nothing more, and leaves the set. */
+void links_diverge(struct node *n, const char *sentence)
+{
+    struct link *l = n->up;
+    n->diverged = true;
+    order_say(n, "%s", sentence);
+    if (l == NULL)
+        return;
+    unsigned number = l->number;
+    links_end(n, l, false);
+    step(n, &(struct repl_event){.kind = REPL_LINK_DOWN, .link = number});
+}
+
+/* The same position, and other records. */
 static void compare_digest(struct node *n, const struct peer_commit *c)
 {
-    if (!c->beat || c->digest == 0 || c->commit != n->state.applied ||
-        c->digest == n->state.digest || n->diverged)
-        return;
-    n->diverged = true;
-    order_say(n,
-              "local storage differs from the primary's at entry %llu: this server stops to serve; "
-              "start it with an empty data directory",
-              (unsigned long long)c->commit);
+    if (c->beat && c->digest != 0 && c->commit == n->state.applied &&
+        c->digest != n->state.digest && !n->diverged)
+        links_diverge(n, "local storage differs from the primary's: this server stops to serve; "
+                         "start it with an empty data directory");
 }
 
 static bool of_session(const struct node *n, const struct link *l, const struct peer_message *m)

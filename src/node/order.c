@@ -206,13 +206,13 @@ static void judge_scrub(struct node *n)
 {
     if (!atomic_load_explicit(&n->rotten, memory_order_acquire) || n->diverged)
         return;
-    n->diverged = true;
     data_dir_distrust(&n->dir);
     if (n->primary)
         n->o.fatal("local storage is not what was written to it: look at the disk; the next start "
                    "rebuilds it from checkpoint and log");
-    order_say(n, "local storage is not what was written to it: this server stops to serve; look at "
-                 "the disk; the next start rebuilds it from checkpoint and log");
+    links_diverge(n,
+                  "local storage is not what was written to it: this server stops to serve; look "
+                  "at the disk; the next start rebuilds it from checkpoint and log");
 }
 
 static void tick(void *node, uint64_t mono_us)

@@ -256,6 +256,7 @@ def rot_at_a_backup_is_found_by_the_scrub_and_no_longer_served():
         refused(busan.ask("GET", "/notes"), 503, "not_ready")
         equal(busan.ask("GET", "/_ready").status, 503, "status of /_ready")
         check(busan.ask("POST", "/notes", "{}").status == 503, "it takes no write")
+        wait_until(lambda: seoul.status()["in_sync"] == ["seoul"], "it has left the set")
         equal(seoul.ask("GET", "/notes/1").text, made.text, "the record at the primary")
         for ending in (busan.kill, busan.stop):
             ending()
