@@ -89,9 +89,7 @@ void forward_answered(struct node *n, struct link *l, const struct peer_answer *
         b = b->next;
     if (b == NULL || b->forward_id != a->id || answers_decode(a->answers, a->count, b) != 0) {
         order_say(n, "%s: it answered what was not asked", l->name);
-        unsigned number = l->number;
-        links_end(n, l, false);
-        step(n, &(struct repl_event){.kind = REPL_LINK_DOWN, .link = number});
+        links_give_up(n, l, false);
         return;
     }
     no_longer_sent(n, b);
@@ -155,9 +153,7 @@ void forward_received(struct node *n, struct link *l, const struct peer_message 
     if (rc != 0) {
         write_batch_destroy(b);
         order_say(n, "%s: it forwarded what is no write, or too much", l->name);
-        unsigned number = l->number;
-        links_end(n, l, false);
-        step(n, &(struct repl_event){.kind = REPL_LINK_DOWN, .link = number});
+        links_give_up(n, l, false);
         return;
     }
     b->port = NULL;

@@ -288,6 +288,7 @@ void links_called(struct node *n, struct help_job *job);
 void links_tick(struct node *n);
 struct link *links_find(struct node *n, unsigned number); /* NULL: gone or ending */
 void links_end(struct node *n, struct link *l, bool refused);
+void links_give_up(struct node *n, struct link *l, bool refused);
 void links_diverge(struct node *n, const char *sentence);
 void link_say(struct node *n, const struct link *l, const char *what); /* to the operator */
 void links_resume(struct node *n);

@@ -82,15 +82,21 @@ void link_say(struct node *n, const struct link *l, const char *what)
     order_say(n, "%s", sentence);
 }
 
+/* For a reason of the driver's, which the step learns. */
+void links_give_up(struct node *n, struct link *l, bool refused)
+{
+    unsigned number = l->number;
+    links_end(n, l, refused);
+    step(n, &(struct repl_event){.kind = REPL_LINK_DOWN, .link = number});
+}
+
 /* It broke the protocol: that is counted, and costs nobody anything. */
 static void rubbish(struct node *n, struct link *l, const char *what)
 {
     if (!l->known)
         atomic_fetch_add_explicit(&n->o.status->peers_refused, 1, memory_order_relaxed);
     link_say(n, l, what);
-    unsigned number = l->number;
-    links_end(n, l, false);
-    step(n, &(struct repl_event){.kind = REPL_LINK_DOWN, .link = number});
+    links_give_up(n, l, false);
 }
 
 /* A newer or older program: it is told, in the version that both may understand. */
@@ -102,9 +108,7 @@ static void other_version(struct node *n, struct link *l)
     links_send(n, l, &m);
     atomic_fetch_add_explicit(&n->o.status->peers_refused, 1, memory_order_relaxed);
     order_say(n, "a server of another version called, and was turned away");
-    unsigned number = l->number;
-    links_end(n, l, true);
-    step(n, &(struct repl_event){.kind = REPL_LINK_DOWN, .link = number});
+    links_give_up(n, l, true);
 }
 
 /* --- Messages --- */
@@ -153,9 +157,7 @@ void links_diverge(struct node *n, const char *sentence)
     order_say(n, "%s", sentence);
     if (l == NULL)
         return;
-    unsigned number = l->number;
-    links_end(n, l, false);
-    step(n, &(struct repl_event){.kind = REPL_LINK_DOWN, .link = number});
+    links_give_up(n, l, false);
 }
 
 /* The same position, and other records. */

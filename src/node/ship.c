@@ -106,8 +106,7 @@ void ship_read(struct node *n, struct help_job *job)
     if (job->rc != 0) {
         order_say(n, "the log cannot be read at entry %llu: %s cannot catch up",
                   (unsigned long long)job->index, l->name);
-        links_end(n, l, false);
-        step(n, &(struct repl_event){.kind = REPL_LINK_DOWN, .link = job->link});
+        links_give_up(n, l, false);
         return;
     }
     if (job->index != l->next) /* meanwhile it was sent from memory */
