@@ -144,7 +144,7 @@ struct node {
     uint64_t chain, time_us, seq; /* after the last entry made or accepted */
     struct tail_entry *tail, **tail_end;
     struct tail_entry *unwritten; /* the first of the tail that the log does not have */
-    struct tail_entry *arriving, **arriving_end; /* of the message that is being judged */
+    struct tail_entry *arriving;  /* of the message that is being judged */
     size_t tail_bytes;
     uint64_t apply_to; /* committed */
     uint64_t retry_us; /* local storage had no space: when to apply again; 0: not so */
@@ -279,7 +279,7 @@ void step(struct node *n, const struct repl_event *e);
 
 /* jobs.c: what the log thread is asked to do */
 void jobs_ask(struct node *n);  /* the next one, if it does none */
-bool jobs_done(struct node *n); /* takes the report */
+void jobs_done(struct node *n); /* takes the report, if there is one */
 
 /* links.c: connections and their messages */
 void links_arrived(struct node *n);

@@ -84,10 +84,10 @@ void jobs_ask(struct node *n)
     bell_ring(&n->log_bell);
 }
 
-bool jobs_done(struct node *n)
+void jobs_done(struct node *n)
 {
     if (!atomic_load_explicit(&n->logged, memory_order_acquire))
-        return false;
+        return;
     atomic_store_explicit(&n->logged, false, memory_order_relaxed);
     n->job_asked = false;
     struct repl_event e = {.kind = REPL_SAVED, .index = n->job.index};
@@ -103,5 +103,4 @@ bool jobs_done(struct node *n)
     }
     step(n, &e);
     links_resume(n);
-    return true;
 }

@@ -101,14 +101,6 @@ static void waiting_names(struct node *n, char *to, size_t bytes)
     }
 }
 
-static unsigned copies_live(const struct repl *r)
-{
-    unsigned live = 1;
-    for (unsigned i = 1; i < REPL_MEMBERS_MAX; i++)
-        live += r->members[i].matched && repl_in_sync(r, &r->members[i]);
-    return live;
-}
-
 static void give_reason(struct node *n, int refusal, struct status_view *v)
 {
     char names[128];
@@ -123,7 +115,7 @@ static void give_reason(struct node *n, int refusal, struct status_view *v)
     case ERR_TOO_FEW_COPIES:
         snprintf(v->reason, sizeof v->reason,
                  "%u servers are in sync, --min-copies asks for %u: start more backups",
-                 copies_live(&n->repl), n->o.settings->min_copies);
+                 repl_live(&n->repl), n->o.settings->min_copies);
         break;
     case ERR_NO_PRIMARY:
         snprintf(v->reason, sizeof v->reason, "%s",

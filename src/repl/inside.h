@@ -28,7 +28,6 @@ void members_lose(struct repl *r, struct repl_member *m, const char *why, struct
 int members_drop(struct repl *r, const char *name, struct repl_actions *out);
 void members_saved(struct repl *r, struct repl_actions *out);
 void members_consider(struct repl *r, struct repl_actions *out); /* who may join, what to save */
-unsigned members_live(const struct repl *r);                     /* in the set, and in session */
 
 /* backup.c */
 int backup_step(struct repl *r, const struct repl_event *e, struct repl_actions *out);

@@ -42,7 +42,7 @@ bool repl_in_sync(const struct repl *r, const struct repl_member *m)
     return m->in_set ? !m->leaving : !r->o.ack_all && m->matched && m->caught_up;
 }
 
-unsigned members_live(const struct repl *r)
+unsigned repl_live(const struct repl *r)
 {
     unsigned live = 1;
     for (unsigned i = 1; i < REPL_MEMBERS_MAX; i++)

@@ -107,5 +107,5 @@ int repl_refusal(const struct repl *r)
                 return ERR_WAITING_FOR_MEMBERS;
         return ERR_NOT_READY;
     }
-    return RULE(S23) && members_live(r) < r->o.min_copies ? ERR_TOO_FEW_COPIES : 0;
+    return RULE(S23) && repl_live(r) < r->o.min_copies ? ERR_TOO_FEW_COPIES : 0;
 }

@@ -207,6 +207,8 @@ bool repl_required(const struct repl *r, const struct repl_member *m);
 bool repl_in_sync(const struct repl *r, const struct repl_member *m);
 /* Servers that are known to have this entry on their disk. */
 unsigned repl_copies(const struct repl *r, uint64_t index);
+/* Servers in the set and in session, this one among them. */
+unsigned repl_live(const struct repl *r);
 /* The member of a link in session; NULL: none. */
 struct repl_member *repl_member_of(struct repl *r, unsigned link);
 
