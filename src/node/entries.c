@@ -23,7 +23,7 @@ static struct write_batch *detach_done(struct node *n)
 static void refuse_pending(struct node *n, unsigned first, int code, const char *detail)
 {
     for (struct write_batch *b = n->pending; b != NULL; b = b->next) {
-        order_fill(b, first, code, detail);
+        write_batch_fill(b, first, code, detail);
         first = 0;
     }
     order_give_back(n, detach_done(n));
@@ -65,33 +65,10 @@ static int begin_writes(struct node *n, struct entry *e)
     if (rc != 0)
         return rc;
     e->kind = ENTRY_WRITES;
-    e->first_seq = store_state(n->txn)->seq + 1;
-    n->x.txn = n->txn;
-    n->x.effects = &n->effects;
-    n->x.time_us = e->time_us;
-    n->x.first_seq = n->x.seq = e->first_seq;
-    n->x.copies = repl_copies(&n->repl, n->repl.committed);
-    n->x.answer_bytes = 0;
-    rc = keys_expired(&n->x, &e->keys_forgotten);
-    return rc == 0 && e->keys_forgotten != 0 ? store_keys_forget(n->txn, e->keys_forgotten) : rc;
-}
-
-/* Beyond these an entry is closed, whatever room its frame has. */
-static bool entry_is_long(const struct execution *x)
-{
-    return x->answer_bytes >= ENTRY_BYTES_MAX || x->seq - x->first_seq >= ENTRY_WRITES_MAX;
-}
-
-static int execute_pending(struct node *n)
-{
-    for (struct write_batch *b = n->pending; b != NULL; b = b->next)
-        for (; b->done < b->count; b->done++) {
-            int rc = entry_is_long(&n->x) ? WRITE_ENTRY_FULL
-                                          : write_execute(&n->x, b, &b->writes[b->done]);
-            if (rc != 0)
-                return rc == WRITE_ENTRY_FULL ? 0 : rc;
-        }
-    return 0;
+    rc = execution_begin(&n->x, n->txn, &n->effects, e->time_us,
+                         repl_copies(&n->repl, n->repl.committed), &e->keys_forgotten);
+    e->first_seq = n->x.first_seq;
+    return rc;
 }
 
 static void abort_txn(struct node *n)
@@ -128,7 +105,7 @@ bool entries_make(struct node *n)
     n->x.disk_full = rc == ERR_DISK_FULL;
     rc = begin_writes(n, &e);
     if (rc == 0)
-        rc = execute_pending(n);
+        rc = execution_run(&n->x, n->pending);
     if (rc != 0) {
         abort_txn(n);
         refuse_pending(n, first, rc, "");

@@ -8,111 +8,69 @@ enum { SPARES_MAX = 2 * FORWARDS_MAX };
 
 /* --- A backup --- */
 
-static void add_forwarded(struct node *n, struct write_batch *b)
-{
-    b->next = NULL;
-    *n->forwarded_end = b;
-    n->forwarded_end = &b->next;
-}
-
-static void send_batch(struct node *n, struct write_batch *b)
+/* ERR_NO_MEMORY: it is not on its way. */
+static int send_batch(struct node *n, struct write_batch *b)
 {
     struct peer_message m = {
         .kind = PEER_FORWARD, .epoch = n->repl.epoch, .session = n->repl.session};
     buf_reset(&n->scratch, FORWARD_BYTES_MAX);
     forward_encode(&n->scratch, b);
-    if (n->scratch.failed) {
-        order_fill(b, 0, ERR_NO_MEMORY, "");
-        b->fate = FATE_DONE;
-        return;
-    }
-    b->forward_id = ++n->forward_id;
-    b->fate = FATE_SENT;
+    if (n->scratch.failed)
+        return ERR_NO_MEMORY;
+    fates_sent(&n->fates, b, n->scratch.bytes);
     m.forward = (struct peer_forward){
         .id = b->forward_id, .count = b->count, .writes = buf_span(&n->scratch)};
-    n->sent++;
-    n->sent_bytes += n->scratch.bytes;
-    b->index = n->scratch.bytes; /* until it is answered: what it counts in sent_bytes */
     links_send(n, n->up, &m);
     say_forward(n, NULL, b);
+    return 0;
 }
 
 /* All that clients have asked; what the primary has no room for waits here, and is bounded by what
  * the front ends hand over. */
 void forward_pending(struct node *n)
 {
-    while (n->pending != NULL && n->sent < FORWARDS_MAX && n->sent_bytes < FORWARD_BYTES_MAX / 2) {
+    while (n->pending != NULL && n->fates.sent < FORWARDS_MAX &&
+           n->fates.sent_bytes < FORWARD_BYTES_MAX / 2) {
         struct write_batch *b = n->pending;
         n->pending = b->next;
         if (n->pending == NULL)
             n->pending_end = &n->pending;
-        int refusal = n->up == NULL ? ERR_NO_PRIMARY : repl_refusal(&n->repl);
+        int rc = n->up == NULL ? ERR_NO_PRIMARY : repl_refusal(&n->repl);
         if (n->diverged)
-            refusal = ERR_NOT_IN_SYNC;
-        if (refusal == 0) {
-            send_batch(n, b);
-        } else {
-            order_fill(b, 0, refusal, n->view.reason);
-            b->fate = FATE_DONE;
+            rc = ERR_NOT_IN_SYNC;
+        const char *reason = rc != 0 ? n->view.reason : "";
+        if (rc == 0)
+            rc = send_batch(n, b);
+        if (rc != 0) {
+            write_batch_fill(b, 0, rc, reason);
+            fates_done(&n->fates, b);
         }
-        add_forwarded(n, b);
     }
     forward_give_back(n);
 }
 
-/* In the order in which they were asked, which the front ends count on. */
 void forward_give_back(struct node *n)
 {
-    while (n->forwarded != NULL) {
-        struct write_batch *b = n->forwarded;
-        bool reached = b->fate == FATE_ANSWERED && b->index <= n->state.applied;
-        if (!reached && b->fate != FATE_DONE)
-            return;
-        n->forwarded = b->next;
-        if (n->forwarded == NULL)
-            n->forwarded_end = &n->forwarded;
-        b->next = NULL;
+    struct write_batch *b;
+    while ((b = fates_take(&n->fates, n->state.applied)) != NULL)
         order_give_back(n, b);
-    }
-}
-
-static void no_longer_sent(struct node *n, struct write_batch *b)
-{
-    n->sent--;
-    n->sent_bytes -= (size_t)b->index;
 }
 
 void forward_answered(struct node *n, struct link *l, const struct peer_answer *a)
 {
-    struct write_batch *b = n->forwarded;
-    while (b != NULL && b->fate != FATE_SENT)
-        b = b->next;
-    if (b == NULL || b->forward_id != a->id || answers_decode(a->answers, a->count, b) != 0) {
+    const struct write_batch *b = fates_answered(&n->fates, a);
+    if (b == NULL) {
         order_say(n, "%s: it answered what was not asked", l->name);
         links_give_up(n, l, false);
         return;
     }
-    no_longer_sent(n, b);
-    b->fate = FATE_ANSWERED;
-    b->index = a->index;
     say_completed(n, l->name, b);
     forward_give_back(n);
 }
 
-/* S19: nobody knows what became of them; nor when local storage will have what was answered and has
- * not come yet, and others wait behind it. */
 void forward_lost(struct node *n)
 {
-    for (struct write_batch *b = n->forwarded; b != NULL; b = b->next) {
-        bool reached = b->fate == FATE_ANSWERED && b->index <= n->state.applied;
-        if (b->fate == FATE_DONE || reached)
-            continue;
-        if (b->fate == FATE_SENT)
-            no_longer_sent(n, b);
-        buf_reset(&b->answers, SIZE_MAX);
-        order_fill(b, 0, ERR_OUTCOME_UNKNOWN, "");
-        b->fate = FATE_DONE;
-    }
+    fates_lost(&n->fates, n->state.applied);
     forward_give_back(n);
 }
 

@@ -15,6 +15,7 @@
 #include "ops/status.h"
 #include "record/execute.h"
 #include "repl/entry.h"
+#include "repl/fates.h"
 #include "repl/peer.h"
 #include "repl/step.h"
 #include "store/slot.h"
@@ -149,11 +150,8 @@ struct node {
     uint64_t apply_to; /* committed */
     uint64_t retry_us; /* local storage had no space: when to apply again; 0: not so */
     uint64_t stop_us;  /* since when it is to stop */
-    struct write_batch *pending, **pending_end;     /* to be executed, or forwarded */
-    struct write_batch *forwarded, **forwarded_end; /* a backup: with the primary, or answered */
-    unsigned sent;                                  /* of them, FATE_SENT */
-    size_t sent_bytes;
-    uint64_t forward_id;
+    struct write_batch *pending, **pending_end; /* to be executed, or forwarded */
+    struct fates fates;        /* a backup's: of what is with the primary, or answered */
     struct write_batch *spare; /* a primary: for what backups forward */
     unsigned spares;
     struct buf effects; /* in the log's frame */
@@ -258,7 +256,6 @@ int order_open_loop(struct node *n);
 void order_begin(struct node *n); /* the step begins with what was recovered */
 void order_wake(void *node);
 void order_give_back(struct node *n, struct write_batch *list);
-void order_fill(struct write_batch *b, unsigned first, int code, const char *detail);
 void order_say(struct node *n, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* entries.c: making them, on a primary */
@@ -307,7 +304,7 @@ void forward_pending(struct node *n);
 void forward_received(struct node *n, struct link *l, const struct peer_message *m);
 void forward_answer(struct node *n, struct write_batch *b);
 void forward_answered(struct node *n, struct link *l, const struct peer_answer *a);
-void forward_lost(struct node *n);      /* the link is gone: what was sent has an unknown outcome */
+void forward_lost(struct node *n);      /* the link is gone */
 void forward_give_back(struct node *n); /* what local storage has reached */
 
 /* view.c: what people are told */

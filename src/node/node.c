@@ -60,7 +60,7 @@ int node_open(struct node **out, const struct node_options *o, char *why, size_t
     n->dir.lock_fd = -1;
     n->tail_end = &n->tail;
     n->pending_end = &n->pending;
-    n->forwarded_end = &n->forwarded;
+    fates_init(&n->fates);
     n->help_todo_end = &n->help_todo;
     n->help_done_end = &n->help_done;
     pthread_mutex_init(&n->lock, NULL);

@@ -82,18 +82,6 @@ void order_give_back(struct node *n, struct write_batch *list)
     }
 }
 
-void order_fill(struct write_batch *b, unsigned first, int code, const char *detail)
-{
-    for (; first < b->count; first++) {
-        struct write *w = &b->writes[first];
-        w->code = code;
-        w->has_seq = false;
-        w->body =
-            detail[0] == '\0' ? (struct piece){0, 0} : piece_add(&b->answers, span_of(detail));
-    }
-    b->done = b->count;
-}
-
 /* --- The loop's events --- */
 
 static void drop_asked(struct node *n)
@@ -130,7 +118,7 @@ static void help_done(struct node *n)
 
 static bool idle(const struct node *n)
 {
-    return n->pending == NULL && n->forwarded == NULL && !n->flight.any && !n->job_asked &&
+    return n->pending == NULL && n->fates.first == NULL && !n->flight.any && !n->job_asked &&
            !n->frame_wanted && !n->save_wanted;
 }
 

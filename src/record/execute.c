@@ -223,3 +223,33 @@ int keys_expired(struct execution *x, uint64_t *seq)
     }
     return 0;
 }
+
+int execution_begin(struct execution *x, struct store_txn *txn, struct buf *effects,
+                    uint64_t time_us, uint32_t copies, uint64_t *keys_forgotten)
+{
+    x->txn = txn;
+    x->effects = effects;
+    x->time_us = time_us;
+    x->first_seq = x->seq = store_state(txn)->seq + 1;
+    x->copies = copies;
+    x->answer_bytes = 0;
+    int rc = keys_expired(x, keys_forgotten);
+    return rc == 0 && *keys_forgotten != 0 ? store_keys_forget(txn, *keys_forgotten) : rc;
+}
+
+/* Beyond these an entry is closed, whatever room its frame has. */
+static bool entry_is_long(const struct execution *x)
+{
+    return x->answer_bytes >= ENTRY_BYTES_MAX || x->seq - x->first_seq >= ENTRY_WRITES_MAX;
+}
+
+int execution_run(struct execution *x, struct write_batch *list)
+{
+    for (struct write_batch *b = list; b != NULL; b = b->next)
+        for (; b->done < b->count; b->done++) {
+            int rc = entry_is_long(x) ? WRITE_ENTRY_FULL : write_execute(x, b, &b->writes[b->done]);
+            if (rc != 0)
+                return rc == WRITE_ENTRY_FULL ? 0 : rc;
+        }
+    return 0;
+}

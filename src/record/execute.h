@@ -40,6 +40,18 @@ struct execution {
 enum { WRITE_ENTRY_FULL = 1 };
 int write_execute(struct execution *x, struct write_batch *b, struct write *w);
 
+/*
+ * Begins an entry with this time, in an open transaction that has nothing of it yet: keys that have
+ * outlived their window are forgotten in it, and *keys_forgotten is what the entry says of them.
+ * The store's errors.
+ */
+int execution_begin(struct execution *x, struct store_txn *txn, struct buf *effects,
+                    uint64_t time_us, uint32_t copies, uint64_t *keys_forgotten);
+
+/* Executes what waits in these batches, in their order, as much of it as the entry takes. 0, or the
+ * errors of write_execute. */
+int execution_run(struct execution *x, struct write_batch *list);
+
 /* Keys up to which seq have outlived their window at x->time_us, at most KEYS_EXPIRED_PER_ENTRY_MAX
  * of them; 0: none. */
 int keys_expired(struct execution *x, uint64_t *seq);

@@ -57,6 +57,18 @@ void write_batch_reset(struct write_batch *b)
     buf_reset(&b->answers, KEEP_BYTES);
 }
 
+void write_batch_fill(struct write_batch *b, unsigned first, int code, const char *detail)
+{
+    for (; first < b->count; first++) {
+        struct write *w = &b->writes[first];
+        w->code = code;
+        w->has_seq = false;
+        w->body =
+            detail[0] == '\0' ? (struct piece){0, 0} : piece_add(&b->answers, span_of(detail));
+    }
+    b->done = b->count;
+}
+
 /* The payload's members without "id", compact. ERR_NOT_FOUND: there is no "id", so nothing was
  * appended. */
 static int add_without_id(struct buf *to, struct span object, struct span *id)

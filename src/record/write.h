@@ -94,6 +94,8 @@ static inline struct span piece_span(const struct buf *in, struct piece p)
 struct write_batch *write_batch_create(void);    /* NULL: no memory */
 void write_batch_destroy(struct write_batch *b); /* accepts NULL */
 void write_batch_reset(struct write_batch *b);
+/* Answers the writes from `first` on with an error; then the batch is done. "": without detail. */
+void write_batch_fill(struct write_batch *b, unsigned first, int code, const char *detail);
 
 /* Appends a condition as bytes: kind (1), number of tags (1), tags (8 each). */
 void condition_add(struct buf *to, const struct condition *c);
