@@ -28,11 +28,6 @@ static void refuse(struct node *n, struct link *l, enum peer_refusal code, const
     links_end(n, l, true);
 }
 
-static bool same_point(const struct peer_point *a, const struct peer_point *b)
-{
-    return a->index == b->index && a->epoch == b->epoch && a->chain == b->chain;
-}
-
 /* The file stays the same one to who has it open, whatever is renamed over it. */
 static bool open_checkpoint(const struct node *n, struct link *l)
 {
@@ -43,30 +38,20 @@ static bool open_checkpoint(const struct node *n, struct link *l)
 
 void copy_asked(struct node *n, struct link *l, const struct peer_copy_ask *ask)
 {
-    static const unsigned char none[PEER_ID_BYTES];
-    const unsigned char *cluster = n->repl.hard.cluster;
+    const char *why;
     struct checkpoint c = checkpoint_now(n);
-    bool stranger = memcmp(ask->cluster, none, sizeof none) == 0;
-    memcpy(l->name, ask->server.name, sizeof l->name);
-    if (!n->primary)
-        refuse(n, l, REFUSE_NOT_PRIMARY, "this server is itself a backup");
-    else if (ask->group != n->repl.o.group ||
-             (!stranger && memcmp(ask->cluster, cluster, PEER_ID_BYTES) != 0))
-        refuse(n, l, REFUSE_CLUSTER, "the one that asks for a copy belongs to another cluster");
-    else if (c.at.index == 0 || !open_checkpoint(n, l))
-        refuse(n, l, REFUSE_OTHER, "there is no checkpoint yet: try again");
-    if (l->ending)
-        return;
     struct peer_message m = {.kind = PEER_COPY_HEAD, .epoch = n->repl.epoch};
-    memcpy(m.copy_head.cluster, cluster, PEER_ID_BYTES);
-    m.copy_head.at = c.at;
-    m.copy_head.bytes = c.bytes;
-    if (same_point(&ask->have, &c.at) && ask->offset <= c.bytes)
-        m.copy_head.offset = ask->offset; /* it goes on where it was cut off */
+    memcpy(l->name, ask->server.name, sizeof l->name);
+    enum peer_refusal code = full_copy_offer(&n->repl, ask, &c.at, c.bytes, &m.copy_head, &why);
+    if (why == NULL && !open_checkpoint(n, l))
+        why = "there is no checkpoint yet: try again";
+    if (why != NULL) {
+        refuse(n, l, code, why);
+        return;
+    }
     l->known = l->copying = true;
-    l->copy_at = m.copy_head.offset;
+    l->copy_at = l->copy_start = m.copy_head.offset;
     l->copy_bytes = c.bytes;
-    l->copy_start = m.copy_head.offset;
     l->copy_us = n->repl.now_us;
     links_send(n, l, &m);
     order_say(n, "%s gets a full copy of %" PRIu64 " MB", l->name, c.bytes / 1000000);
@@ -157,11 +142,7 @@ static char *part_path(const struct node *n, char *to)
 void copy_ask(struct node *n, struct link *l)
 {
     struct peer_message m = {.kind = PEER_COPY_ASK};
-    memcpy(m.copy_ask.cluster, n->repl.hard.cluster, PEER_ID_BYTES);
-    m.copy_ask.group = n->repl.o.group;
-    m.copy_ask.server = n->repl.o.self;
-    m.copy_ask.have = n->copy.at;
-    m.copy_ask.offset = n->copy.got;
+    full_copy_ask(&n->repl, &n->copy.in, &m.copy_ask);
     l->copying = true;
     links_send(n, l, &m);
 }
@@ -179,14 +160,10 @@ static bool has_space(const struct node *n, const struct peer_copy_head *h)
 static const char *begin_part(struct node *n, const struct peer_copy_head *h)
 {
     char path[PATH_BYTES_MAX];
-    static const unsigned char none[PEER_ID_BYTES];
-    if (memcmp(n->repl.hard.cluster, none, sizeof none) != 0 &&
-        memcmp(n->repl.hard.cluster, h->cluster, sizeof none) != 0)
-        return "it belongs to another cluster";
-    if (h->offset != 0 && (!same_point(&h->at, &n->copy.at) || h->offset != n->copy.got))
-        return "it goes on with a copy that was not begun";
-    if (h->at.index < n->repl.committed)
-        return "its copy is older than what is committed here";
+    struct full_copy in = n->copy.in;
+    const char *why = full_copy_begin(&in, &n->repl, h);
+    if (why != NULL)
+        return why;
     if (!has_space(n, h))
         return "the disk has no space for its copy";
     if (n->copy.fd < 0)
@@ -194,9 +171,7 @@ static const char *begin_part(struct node *n, const struct peer_copy_head *h)
     if (n->copy.fd < 0 || ftruncate(n->copy.fd, (off_t)h->offset) != 0)
         return "there is no place for its copy here";
     n->up->known = true;
-    n->copy.at = h->at;
-    n->copy.bytes = h->bytes;
-    n->copy.got = h->offset;
+    n->copy.in = in;
     n->copy.said = 0;
     order_say(n, "a full copy of %" PRIu64 " MB comes from the primary%s", h->bytes / 1000000,
               h->offset != 0 ? ", from where it was cut off" : "");
@@ -206,19 +181,21 @@ static const char *begin_part(struct node *n, const struct peer_copy_head *h)
 /* Into the page cache; it is synced before it is checked. */
 static const char *write_part(struct node *n, const struct peer_copy_chunk *c)
 {
-    struct span rest = c->bytes;
-    if (n->copy.fd < 0 || c->offset != n->copy.got || rest.bytes > n->copy.bytes - n->copy.got)
-        return "it sent a piece of a copy that does not follow";
-    while (rest.bytes != 0) {
-        ssize_t wrote = pwrite(n->copy.fd, rest.at, rest.bytes, (off_t)n->copy.got);
+    struct full_copy in = n->copy.in;
+    const char *why = n->copy.fd < 0 ? "it sent no head of a copy" : full_copy_take(&in, c);
+    if (why != NULL)
+        return why;
+    for (uint64_t at = c->offset, done = 0; done < c->bytes.bytes;) {
+        ssize_t wrote =
+            pwrite(n->copy.fd, c->bytes.at + done, c->bytes.bytes - done, (off_t)(at + done));
         if (wrote < 0 && errno == EINTR)
             continue;
         if (wrote <= 0)
             return "the disk has no space for its copy";
-        n->copy.got += (uint64_t)wrote;
-        rest = span(rest.at + wrote, rest.bytes - (size_t)wrote);
+        done += (uint64_t)wrote;
     }
-    unsigned tenths = (unsigned)(n->copy.got * 10 / n->copy.bytes);
+    n->copy.in = in;
+    unsigned tenths = (unsigned)(in.got * 10 / in.bytes);
     if (tenths > n->copy.said && tenths < 10)
         order_say(n, "%u %% of the copy are here", tenths * 10);
     n->copy.said = tenths;
@@ -247,7 +224,7 @@ void copy_told(struct node *n, struct link *l, const struct peer_message *m)
     if (why != NULL) {
         link_say(n, l, why);
         links_end(n, l, false);
-    } else if (n->copy.got == n->copy.bytes) {
+    } else if (n->copy.in.got == n->copy.in.bytes) {
         links_end(n, l, false);
         check_part(n);
     }
@@ -279,7 +256,7 @@ static void forget_part(struct node *n)
 
 void copy_checked(struct node *n, struct help_job *job)
 {
-    bool good = job->rc == 0 && same_point(&job->point, &n->copy.at);
+    bool good = full_copy_good(&n->copy.in, job->rc, &job->point);
     n->copy.checking = false;
     if (!good) {
         order_say(n, "the copy is not whole, and is asked for once more");

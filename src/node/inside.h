@@ -16,6 +16,7 @@
 #include "record/execute.h"
 #include "repl/entry.h"
 #include "repl/fates.h"
+#include "repl/full_copy.h"
 #include "repl/peer.h"
 #include "repl/step.h"
 #include "store/slot.h"
@@ -99,12 +100,11 @@ struct checkpoint {
     uint64_t bytes; /* of the file */
 };
 
-/* A full copy that comes; at.index 0: none. */
+/* A full copy that comes, into a file. */
 struct copy {
     int fd; /* -1: not open */
-    struct peer_point at;
-    uint64_t bytes, got; /* of the file; of them here */
-    unsigned said;       /* tenths */
+    struct full_copy in;
+    unsigned said; /* tenths */
     bool checking;
 };
 

@@ -83,8 +83,8 @@ static void view_backup(struct node *n, struct status_view *v)
         n->behind_us = 0;
     else if (n->behind_us == 0)
         n->behind_us = r->now_us;
-    v->copy_bytes = n->copy.bytes;
-    v->copy_got = n->copy.got;
+    v->copy_bytes = n->copy.in.bytes;
+    v->copy_got = n->copy.in.got;
     v->lag_ms = n->behind_us != 0 ? (r->now_us - n->behind_us) / 1000 : 0;
     view_set(n, v);
 }
@@ -136,43 +136,13 @@ static void give_reason(struct node *n, int refusal, struct status_view *v)
     }
 }
 
-/* Refusals that say that what this server has is not the primary's, or may not be. */
-static bool disowned(const struct repl *r)
-{
-    if (r->refusal_sentence[0] == '\0')
-        return false;
-    switch (r->refusal) {
-    case REFUSE_CLUSTER:
-    case REFUSE_GROUP:
-    case REFUSE_SELF:
-    case REFUSE_EPOCH:
-    case REFUSE_ROLLED_BACK:
-    case REFUSE_MISMATCH:
-        return true;
-    default:
-        return false;
-    }
-}
-
-/* Reads are served from what was whole once, and is not known to be wrong or to lack what was
- * acknowledged. */
-static bool reads_ready(const struct node *n)
-{
-    if (n->diverged || (!n->primary && disowned(&n->repl)))
-        return false;
-    if (n->primary)
-        return n->proved || n->repl.admitting;
-    bool session = n->repl.stage == REPL_FOLLOWING && n->repl.committed >= n->repl.goal;
-    return n->repl.hard.complete && (n->proved || session);
-}
-
 void view_publish(struct node *n)
 {
     struct status *status = n->o.status;
     int refusal = repl_refusal(&n->repl);
     if (!n->primary && n->diverged)
         refusal = ERR_NOT_IN_SYNC;
-    bool ready = reads_ready(n);
+    bool ready = !n->diverged && repl_may_read(&n->repl, n->proved);
     bool changed = refusal != atomic_load_explicit(&status->refusal, memory_order_relaxed) ||
                    ready != atomic_load_explicit(&status->ready, memory_order_relaxed);
     if (!changed && n->repl.now_us < n->published_us + PUBLISH_US)

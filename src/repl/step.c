@@ -109,3 +109,29 @@ int repl_refusal(const struct repl *r)
     }
     return RULE(S23) && repl_live(r) < r->o.min_copies ? ERR_TOO_FEW_COPIES : 0;
 }
+
+/* The primary has said that what this server has is not the primary's, or may not be. */
+static bool disowned(const struct repl *r)
+{
+    if (r->refusal_sentence[0] == '\0')
+        return false;
+    switch (r->refusal) {
+    case REFUSE_CLUSTER:
+    case REFUSE_GROUP:
+    case REFUSE_SELF:
+    case REFUSE_EPOCH:
+    case REFUSE_ROLLED_BACK:
+    case REFUSE_MISMATCH:
+        return true;
+    default:
+        return false;
+    }
+}
+
+bool repl_may_read(const struct repl *r, bool proved)
+{
+    if (r->o.primary)
+        return proved || r->admitting;
+    bool session = r->stage == REPL_FOLLOWING && r->committed >= r->goal;
+    return !disowned(r) && r->hard.complete && (proved || session);
+}

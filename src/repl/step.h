@@ -200,6 +200,11 @@ bool repl_busy(const struct repl *r);
  * NOT_IN_SYNC. */
 int repl_refusal(const struct repl *r);
 
+/* Whether local storage may be read: it was whole once, and is not known to be wrong, or to lack
+ * what was acknowledged. `proved`: what is in it was not only rebuilt from a checkpoint and the log
+ * behind it, which may lack the newest, or this was true before in this life. */
+bool repl_may_read(const struct repl *r, bool proved);
+
 /* Of a primary's member: it is in the set to stay, and not in session: nothing is committed until
  * it comes or the operator drops it; commits wait for it; what people are told. */
 bool repl_awaited(const struct repl *r, const struct repl_member *m);

@@ -1,0 +1,79 @@
+/* What both sides of a full copy decide of it. */
+#include "repl/full_copy.h"
+
+#include <string.h>
+
+#include "repl/inside.h"
+
+static bool same_point(const struct peer_point *a, const struct peer_point *b)
+{
+    return a->index == b->index && a->epoch == b->epoch && a->chain == b->chain;
+}
+
+/* Who has none yet belongs to any. */
+static bool foreign(const unsigned char *mine, const unsigned char *other)
+{
+    return !repl_no_id(mine) && !repl_same_id(mine, other);
+}
+
+enum peer_refusal full_copy_offer(const struct repl *r, const struct peer_copy_ask *ask,
+                                  const struct peer_point *at, uint64_t bytes,
+                                  struct peer_copy_head *head, const char **why)
+{
+    *why = NULL;
+    if (!r->o.primary) {
+        *why = "this server is itself a backup";
+        return REFUSE_NOT_PRIMARY;
+    }
+    if (ask->group != r->o.group || foreign(ask->cluster, r->hard.cluster)) {
+        *why = "the one that asks for a copy belongs to another cluster";
+        return REFUSE_CLUSTER;
+    }
+    if (at->index == 0) {
+        *why = "there is no checkpoint yet: try again";
+        return REFUSE_OTHER;
+    }
+    *head = (struct peer_copy_head){.at = *at, .bytes = bytes};
+    memcpy(head->cluster, r->hard.cluster, PEER_ID_BYTES);
+    bool same = same_point(&ask->have, at);
+    if (same && ask->offset <= bytes)
+        head->offset = ask->offset; /* it goes on where it was cut off */
+    return REFUSE_OTHER;
+}
+
+void full_copy_ask(const struct repl *r, const struct full_copy *c, struct peer_copy_ask *ask)
+{
+    *ask = (struct peer_copy_ask){.group = r->o.group, .server = r->o.self};
+    memcpy(ask->cluster, r->hard.cluster, PEER_ID_BYTES);
+    ask->have = c->at;
+    ask->offset = c->got;
+}
+
+const char *full_copy_begin(struct full_copy *c, const struct repl *r,
+                            const struct peer_copy_head *head)
+{
+    bool goes_on = same_point(&head->at, &c->at) && head->bytes == c->bytes;
+    if (foreign(r->hard.cluster, head->cluster))
+        return "it belongs to another cluster";
+    if (head->offset != 0 && (!goes_on || head->offset != c->got))
+        return "it goes on with a copy that was not begun";
+    if (head->offset > head->bytes)
+        return "it sent what is no copy";
+    if (head->at.index < r->committed)
+        return "its copy is older than what is committed here";
+    *c = (struct full_copy){.at = head->at, .bytes = head->bytes, .got = head->offset};
+    return NULL;
+}
+
+const char *full_copy_take(struct full_copy *c, const struct peer_copy_chunk *chunk)
+{
+    if (c->at.index == 0 || chunk->offset != c->got || chunk->bytes.bytes > c->bytes - c->got)
+        return "it sent a piece of a copy that does not follow";
+    c->got += chunk->bytes.bytes;
+    return NULL;
+}
+
+bool full_copy_good(const struct full_copy *c, int rc, const struct peer_point *is)
+{
+    return rc == 0 && same_point(is, &c->at);
+}

@@ -1,0 +1,34 @@
+/*
+ * Full copies (rule S13), what both sides decide of them: what a primary sends to whom, and which
+ * pieces a backup takes. Pure; files, their checking and links are the driver's.
+ */
+#ifndef REPL_FULL_COPY_H
+#define REPL_FULL_COPY_H
+
+#include "repl/step.h"
+
+/* A copy that comes: what is here of it. at.index 0: none. */
+struct full_copy {
+    struct peer_point at; /* the state that it is of */
+    uint64_t bytes, got;  /* of the whole; of them here, from the beginning on */
+};
+
+/* A primary, with its newest checkpoint: 0 and the head of what is going to be sent, which goes on
+ * where the backup's part ends; or why not, with a sentence. */
+enum peer_refusal full_copy_offer(const struct repl *r, const struct peer_copy_ask *ask,
+                                  const struct peer_point *at, uint64_t bytes,
+                                  struct peer_copy_head *head, const char **why);
+
+/* A backup: what it asks, */
+void full_copy_ask(const struct repl *r, const struct full_copy *c, struct peer_copy_ask *ask);
+/* and what it is told. NULL, or why not, a phrase: then nothing has changed. After a head c->got
+ * bytes are kept of what was here; each piece goes behind those that are here. */
+const char *full_copy_begin(struct full_copy *c, const struct repl *r,
+                            const struct peer_copy_head *head);
+const char *full_copy_take(struct full_copy *c, const struct peer_copy_chunk *chunk);
+
+/* Whether the whole copy may be installed: `rc` is what checking its seal and its digest gave, `is`
+ * the state that it holds. */
+bool full_copy_good(const struct full_copy *c, int rc, const struct peer_point *is);
+
+#endif
