@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build-test"
 OUTPUT = BUILD / "output"
 AT_ONCE = 2
-HOUSE_S, E2E_S, END_S = 300, 300, 5
+HOUSE_S, MODEL_S, E2E_S, END_S = 300, 300, 300, 5
 SHOWN_LINES = 200
 
 SANITIZERS = {
@@ -59,10 +59,11 @@ def programs():
     """The longest first, so that the last ones are short."""
     e2e = [Program("e2e/" + path.stem, [sys.executable, str(path)], E2E_S) for path in ROOT.glob("tests/e2e/test_*.py")]
     house = Program("house", [sys.executable, str(ROOT / "tests/house.py")], HOUSE_S)
+    model = Program("model", [sys.executable, str(ROOT / "tests/model/check.py"), "--quick"], MODEL_S)
     listed = subprocess.run(["meson", "introspect", "--tests", BUILD], check=True, capture_output=True).stdout
     built = [Program(f"{test['suite'][0].split(':')[-1]}/{test['name']}", test["cmd"], test["timeout"])
              for test in json.loads(listed)]
-    return [*sorted(e2e, key=lambda program: program.name), house, *built]
+    return [*sorted(e2e, key=lambda program: program.name), house, model, *built]
 
 
 def wait(process, seconds):
