@@ -52,12 +52,18 @@ unsigned repl_live(const struct repl *r)
 
 /* --- The end of a session --- */
 
-static void count_drop(struct repl *r, struct repl_member *m)
+/* Forgets drops that were long ago. */
+static void look_back(const struct repl *r, struct repl_member *m)
 {
     if (m->drops == 0 || r->now_us > m->drops_since_us + REPL_DROPS_WINDOW_US) {
         m->drops = 0;
         m->drops_since_us = r->now_us;
     }
+}
+
+static void count_drop(struct repl *r, struct repl_member *m)
+{
+    look_back(r, m);
     uint64_t wait_us = REPL_BACK_OFF_US;
     for (unsigned i = 1; i < m->drops && wait_us < REPL_BACK_OFF_MAX_US; i++)
         wait_us *= 2;
@@ -350,7 +356,7 @@ int members_drop(struct repl *r, const char *name, struct repl_actions *out)
         if (!m->in_set || m->leaving || strcmp(m->server.name, name) != 0)
             continue;
         if (m->link != 0) { /* one that lives does not come back at once */
-            m->drops_since_us = m->drops == 0 ? r->now_us : m->drops_since_us;
+            look_back(r, m);
             m->drops += m->drops == 0;
             members_lose(r, m, "the operator has dropped it", out);
         }

@@ -239,6 +239,25 @@ static void a_restarted_primary_waits_for_every_member_or_for_the_operator(void 
     assert_int_equal(repl_refusal(&c.r), 0);
 }
 
+static void
+one_that_the_operator_drops_stays_out_for_a_second_whenever_it_was_lost_before(void **state)
+{
+    (void)state;
+    struct step_case c;
+    begin(&c, 1);
+    join(&c, "a", 1, 11, 1, 1);
+    expect(&c, drop("a"), "close 1, save {p}"); /* the first time */
+    expect(&c, plain(REPL_SAVED), "say, append 1/3 config {p}");
+    expect(&c, durable(3), "commit 3");
+    unsigned later_ms = 2 * (unsigned)(REPL_DROPS_WINDOW_US / 1000);
+    expect(&c, at_ms(later_ms), "");
+    join(&c, "a", 2, 12, 1, 3);
+    expect(&c, drop("a"), "close 2, save {p}"); /* and long after that */
+    expect(&c, plain(REPL_SAVED), "say, append 1/5 config {p}");
+    expect(&c, durable(5), "commit 5");
+    assert_true(c.r.members[1].readmit_us >= (later_ms + 1000) * 1000ull);
+}
+
 static void a_drop_of_nobody_does_nothing_even_when_something_is_due(void **state)
 {
     (void)state;
@@ -344,6 +363,8 @@ int main(void)
         cmocka_unit_test(S23_writes_are_refused_below_the_floor_and_the_set_never_gets_smaller),
         cmocka_unit_test(S23_a_write_under_way_is_not_answered_with_too_few_copies_after_a_drop),
         cmocka_unit_test(a_restarted_primary_waits_for_every_member_or_for_the_operator),
+        cmocka_unit_test(
+            one_that_the_operator_drops_stays_out_for_a_second_whenever_it_was_lost_before),
         cmocka_unit_test(a_drop_of_nobody_does_nothing_even_when_something_is_due),
         cmocka_unit_test(members_that_were_seen_may_be_lost_before_the_epochs_start_is_committed),
         cmocka_unit_test(who_acknowledges_alone_commits_once_the_set_without_the_others_is_durable),
