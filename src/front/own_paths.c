@@ -27,6 +27,14 @@ static void add_bool(struct buf *to, const char *member, bool value)
     buf_printf(to, ",\"%s\":%s", member, value ? "true" : "false");
 }
 
+static void add_id(struct buf *to, const char *member, const unsigned char id[STATUS_ID_BYTES])
+{
+    buf_printf(to, ",\"%s\":\"", member);
+    for (unsigned i = 0; i < STATUS_ID_BYTES; i++)
+        buf_printf(to, "%02x", id[i]);
+    buf_add_char(to, '"');
+}
+
 static void add_text(struct buf *to, const char *before, const char *text)
 {
     buf_add_text(to, before);
@@ -81,6 +89,12 @@ static void give_status(struct front *f, struct served *s)
     add_number(to, "durable", atomic_load(&status->durable));
     add_number(to, "committed", atomic_load(&status->committed));
     add_number(to, "applied", at.applied);
+    add_id(to, "id", view.id);
+    add_id(to, "cluster", view.cluster);
+    add_number(to, "generation", view.generation);
+    add_number(to, "promised_epoch", view.promised_epoch);
+    add_number(to, "last_epoch", view.last_epoch);
+    add_number(to, "last", view.last);
     add_cluster(to, &view);
     buf_printf(to, ",\"digest\":\"%016" PRIx64 "\"", at.digest);
     buf_printf(to, ",\"ack\":\"%s\"", status->ack_primary ? "primary" : "all");
@@ -124,6 +138,8 @@ static void give_ready(struct front *f, struct served *s)
     } else if (status->backup && !view.in_sync) {
         answer_error(&s->answer, view.connected ? ERR_NOT_IN_SYNC : ERR_NO_PRIMARY, "%s",
                      view.reason[0] != '\0' ? view.reason : "this backup is not in sync");
+    } else if (!status->backup && atomic_load(&status->refusal) == ERR_NO_PRIMARY) {
+        answer_error(&s->answer, ERR_NO_PRIMARY, "%s", view.reason);
     } else if (view.lag_ms > lag_ms) {
         answer_error(&s->answer, ERR_LAGGING, "this backup is %" PRIu64 " ms behind", view.lag_ms);
     } else {

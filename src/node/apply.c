@@ -31,6 +31,7 @@ void tail_add(struct node *n, struct tail_entry *t)
     n->chain = t->e.chain;
     n->time_us = t->e.time_us;
     n->seq = t->e.first_seq + t->e.effects - 1;
+    n->last_epoch = t->e.epoch;
 }
 
 void tail_free(struct tail_entry *list)
@@ -48,10 +49,12 @@ void tail_cut(struct node *n, uint64_t index)
     n->chain = n->state.chain;
     n->time_us = n->state.time_us;
     n->seq = n->state.seq;
+    n->last_epoch = n->state.epoch;
     while (*at != NULL && (*at)->e.index <= index) {
         n->chain = (*at)->e.chain;
         n->time_us = (*at)->e.time_us;
         n->seq = (*at)->e.first_seq + (*at)->e.effects - 1;
+        n->last_epoch = (*at)->e.epoch;
         at = &(*at)->next;
     }
     for (const struct tail_entry *t = *at; t != NULL; t = t->next)

@@ -124,6 +124,21 @@ bool entries_make(struct node *n)
     return true;
 }
 
+/* What is under way is never committed here, and may be where the newer primary is (S19). A batch
+ * that only began to be executed is as unknown as the entry that has its beginning. */
+void entries_give_up(struct node *n)
+{
+    struct write_batch *list = n->flight.batches;
+    n->flight.batches = NULL;
+    for (struct write_batch *b = list; b != NULL; b = b->next)
+        write_batch_fill(b, 0, ERR_OUTCOME_UNKNOWN, "");
+    order_give_back(n, list);
+    if (n->pending != NULL && n->pending->done != 0) {
+        write_batch_fill(n->pending, 0, ERR_OUTCOME_UNKNOWN, "");
+        order_give_back(n, detach_done(n));
+    }
+}
+
 /* An entry of the log's own: its body is the set. */
 static void make_own(struct node *n, const struct repl_action *a)
 {
@@ -153,6 +168,7 @@ void entries_append(struct node *n, const struct repl_action *a)
     n->chain = f->entry.chain;
     n->time_us = f->entry.time_us;
     n->seq = f->entry.first_seq + f->entry.effects - 1;
+    n->last_epoch = f->entry.epoch;
     const struct log_position p = {
         .first_index = a->index,
         .entries = 1,

@@ -142,7 +142,7 @@ struct node {
     struct store_txn *txn;    /* open while an entry's effects are in it */
     struct store_state state; /* of local storage, as last committed */
     struct flight flight;
-    uint64_t chain, time_us, seq; /* after the last entry made or accepted */
+    uint64_t chain, time_us, seq, last_epoch; /* after the last entry made or accepted */
     struct tail_entry *tail, **tail_end;
     struct tail_entry *unwritten; /* the first of the tail that the log does not have */
     struct tail_entry *arriving;  /* of the message that is being judged */
@@ -259,7 +259,8 @@ void order_give_back(struct node *n, struct write_batch *list);
 void order_say(struct node *n, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* entries.c: making them, on a primary */
-bool entries_make(struct node *n); /* false: nothing can be made now */
+bool entries_make(struct node *n);    /* false: nothing can be made now */
+void entries_give_up(struct node *n); /* of a primary that is none any more: what is under way */
 void entries_append(struct node *n, const struct repl_action *a);
 
 /* apply.c: the tail, local storage */

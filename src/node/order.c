@@ -118,7 +118,8 @@ static void help_done(struct node *n)
 
 static bool idle(const struct node *n)
 {
-    return n->pending == NULL && n->fates.first == NULL && !n->flight.any && !n->job_asked &&
+    bool flies = n->flight.any && !n->repl.fenced;
+    return n->pending == NULL && n->fates.first == NULL && !flies && !n->job_asked &&
            !n->frame_wanted && !n->save_wanted;
 }
 
@@ -163,6 +164,8 @@ static void turn_end(void *node)
         n->own_wanted = false;
         entries_append(n, &n->own);
     }
+    if (n->repl.fenced)
+        entries_give_up(n);
     take_asked(n);
     if (!n->primary)
         forward_pending(n);

@@ -273,6 +273,7 @@ static int take_state(struct node *n)
     n->chain = n->state.chain;
     n->time_us = n->state.time_us;
     n->seq = n->state.seq;
+    n->last_epoch = n->state.epoch;
     return rc;
 }
 

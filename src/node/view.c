@@ -1,5 +1,6 @@
 /* What people are told of the cluster: made by the order thread, looked at by the front ends. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/err.h"
 #include "node/inside.h"
@@ -119,7 +120,8 @@ static void give_reason(struct node *n, int refusal, struct status_view *v)
         break;
     case ERR_NO_PRIMARY:
         snprintf(v->reason, sizeof v->reason, "%s",
-                 n->primary ? "a newer primary has been seen: this one takes no writes any more"
+                 n->primary ? "another server was promoted: this one takes no writes any more; "
+                              "start it as a backup of that one"
                  : n->trouble[0] != '\0' ? n->trouble
                                          : "there is no connection to the primary");
         break;
@@ -134,6 +136,17 @@ static void give_reason(struct node *n, int refusal, struct status_view *v)
     default:
         break;
     }
+}
+
+static void view_log(const struct node *n, struct status_view *v)
+{
+    const struct repl *r = &n->repl;
+    memcpy(v->id, r->o.self.id, sizeof v->id);
+    memcpy(v->cluster, r->hard.cluster, sizeof v->cluster);
+    v->generation = repl_generation(r);
+    v->promised_epoch = r->hard.promised_epoch;
+    v->last_epoch = n->last_epoch;
+    v->last = r->last;
 }
 
 void view_publish(struct node *n)
@@ -156,6 +169,7 @@ void view_publish(struct node *n)
         view_primary(n, v);
     else
         view_backup(n, v);
+    view_log(n, v);
     give_reason(n, refusal, v);
     pthread_mutex_lock(&status->lock);
     status->view = *v;

@@ -15,7 +15,7 @@
 
 #define NOTED_VERSION "0.1.0"
 
-enum { STATUS_BACKUPS_MAX = 16, STATUS_ADDRESS_BYTES = 80 };
+enum { STATUS_BACKUPS_MAX = 16, STATUS_ADDRESS_BYTES = 80, STATUS_ID_BYTES = 16 };
 
 struct status_backup {
     char app_name[APP_NAME_BYTES_MAX + 1], address[STATUS_ADDRESS_BYTES];
@@ -28,6 +28,11 @@ struct status_backup {
 struct status_view {
     char primary_name[APP_NAME_BYTES_MAX + 1]; /* "": not known */
     char primary_address[STATUS_ADDRESS_BYTES];
+    /* What a promotion asks for: whose data directory this is, what it has promised, where its log
+       ends. */
+    unsigned char id[STATUS_ID_BYTES], cluster[STATUS_ID_BYTES];
+    uint32_t generation; /* the highest that it has seen */
+    uint64_t promised_epoch, last_epoch, last;
     bool connected;                /* a backup: in session with its primary */
     bool in_sync;                  /* this server is */
     uint64_t copy_bytes, copy_got; /* a backup: of a full copy that comes; 0: none does */

@@ -79,7 +79,7 @@ static int link_up(struct repl *r, const struct repl_event *e, struct repl_actio
     struct peer_hello *h = &repl_send(out, e->link, PEER_HELLO, 0, r->session)->hello;
     memcpy(h->cluster, r->hard.cluster, PEER_ID_BYTES);
     h->group = r->o.group;
-    h->generation = r->o.generation;
+    h->generation = repl_generation(r);
     h->server = r->o.self;
     memcpy(h->address, r->o.address, sizeof h->address);
     h->life = r->o.life;

@@ -27,6 +27,7 @@ void members_looked_up(struct repl *r, const struct repl_event *e, struct repl_a
 void members_lose(struct repl *r, struct repl_member *m, const char *why, struct repl_actions *out);
 int members_drop(struct repl *r, const char *name, struct repl_actions *out);
 void members_saved(struct repl *r, struct repl_actions *out);
+void members_fence(struct repl *r, struct repl_actions *out);    /* makes it durable */
 void members_consider(struct repl *r, struct repl_actions *out); /* who may join, what to save */
 
 /* backup.c */

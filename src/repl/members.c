@@ -267,6 +267,21 @@ static bool take_over(struct repl *r, struct repl_member *m, unsigned link,
     return false;
 }
 
+/* Another server was promoted: nothing more is committed here, in this life and, once that is
+ * durable, in any later one. */
+static void heed_generation(struct repl *r, const struct peer_hello *h, struct repl_actions *out)
+{
+    if (r->fenced || repl_no_id(h->cluster) || !repl_same_id(h->cluster, r->hard.cluster) ||
+        h->group != r->o.group || h->generation <= r->o.generation)
+        return;
+    r->fenced = true;
+    r->fence_epoch = (uint64_t)h->generation << 32;
+    snprintf(repl_add(out, REPL_SAY)->sentence, DETAIL_BYTES_MAX,
+             "%s has seen a newer primary (generation %" PRIu32
+             "): this one takes no writes any more; start it as a backup of that one",
+             h->server.name, h->generation);
+}
+
 void members_hello(struct repl *r, unsigned link, const struct peer_message *message,
                    struct repl_actions *out)
 {
@@ -276,12 +291,7 @@ void members_hello(struct repl *r, unsigned link, const struct peer_message *mes
         repl_close(out, link, "its hello cannot be right, or is the second one");
         return;
     }
-    if (!r->fenced && !repl_no_id(h->cluster) && repl_same_id(h->cluster, r->hard.cluster) &&
-        h->group == r->o.group && h->generation > r->o.generation) {
-        r->fenced = true;
-        snprintf(repl_add(out, REPL_SAY)->sentence, DETAIL_BYTES_MAX,
-                 "%s has seen a newer primary: this one takes no writes any more", h->server.name);
-    }
+    heed_generation(r, h, out);
     if (!welcome(r, link, h, out))
         return;
     struct repl_member *m = place_of(r, &h->server);
@@ -370,7 +380,7 @@ static void mark(struct repl *r, struct repl_member *m)
 {
     /* S23: the set is never made smaller than that; who is lost then is waited for. */
     bool lost = m->in_set && m->seen && m->link == 0 && !m->leaving;
-    if (lost && (!RULE(S23) || staying(r) > r->o.min_copies))
+    if (lost && r->now_us >= r->heed_us && (!RULE(S23) || staying(r) > r->o.min_copies))
         m->leaving = true;
     if (r->o.ack_all && !m->in_set && !m->joining && m->caught_up && r->admitting && !r->fenced &&
         r->now_us >= m->readmit_us)
@@ -395,6 +405,27 @@ static bool replaced(const struct repl *r, const struct repl_member *m)
     return false;
 }
 
+/* Writes `hard` with the set of which everybody is in_set, but for those that are being changed. */
+static void save(struct repl *r, struct repl_actions *out)
+{
+    r->saving = true;
+    struct repl_action *a = repl_add(out, REPL_SAVE);
+    a->set.count = 0;
+    for (unsigned i = 0; i < REPL_MEMBERS_MAX; i++)
+        if (r->members[i].in_set != r->members[i].saving)
+            a->set.list[a->set.count++] = r->members[i].server;
+    r->hard.set = a->set;
+}
+
+void members_fence(struct repl *r, struct repl_actions *out)
+{
+    if (r->saving || r->hard.promised_epoch >= r->fence_epoch)
+        return;
+    r->hard.promised_epoch = r->fence_epoch;
+    r->hard.promised_life = 0;
+    save(r, out);
+}
+
 /* S4: the set is changed on the disk; one change at a time, of all who are due. */
 void members_consider(struct repl *r, struct repl_actions *out)
 {
@@ -406,15 +437,8 @@ void members_consider(struct repl *r, struct repl_actions *out)
         m->saving = m->in_set ? m->leaving || replaced(r, m) : may_join(r, m);
         due = due || m->saving;
     }
-    if (!due)
-        return;
-    r->saving = true;
-    struct repl_action *a = repl_add(out, REPL_SAVE);
-    a->set.count = 0;
-    for (unsigned i = 0; i < REPL_MEMBERS_MAX; i++)
-        if (r->members[i].in_set != r->members[i].saving)
-            a->set.list[a->set.count++] = r->members[i].server;
-    r->hard.set = a->set;
+    if (due)
+        save(r, out);
 }
 
 void members_saved(struct repl *r, struct repl_actions *out)
@@ -430,6 +454,6 @@ void members_saved(struct repl *r, struct repl_actions *out)
         snprintf(a->sentence, sizeof a->sentence, "%s %s", m->server.name,
                  m->in_set ? "is in sync" : "is not in sync any more");
     }
-    r->config_due = r->config_due || r->saving;
+    r->config_due = r->config_due || (r->saving && !r->fenced);
     r->saving = false;
 }

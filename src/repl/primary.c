@@ -129,6 +129,8 @@ static void acknowledged(struct repl *r, const struct repl_event *e, struct repl
 /* A gap between two looks at the clock is this server's own: nobody is late because of it. */
 static void forgive(struct repl *r, uint64_t gap_us)
 {
+    if (r->now_us != 0) /* else it is the first look */
+        r->heed_us = r->now_us + gap_us + REPL_HEED_US;
     for (unsigned i = 1; i < REPL_MEMBERS_MAX; i++) {
         struct repl_member *m = &r->members[i];
         m->heard_us += m->link == 0 ? 0 : gap_us;
@@ -233,7 +235,9 @@ int primary_step(struct repl *r, const struct repl_event *e, struct repl_actions
     case REPL_LINK_UP:
         return ERR_BAD_REQUEST;
     }
-    if (!r->fenced) {
+    if (r->fenced) {
+        members_fence(r, out);
+    } else {
         members_consider(r, out);
         commit(r, out);
     }

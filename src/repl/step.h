@@ -25,6 +25,9 @@ enum {
     REPL_JOIN_LAG = 8, /* a backup is admitted when it is at most so many entries behind, */
     REPL_JOIN_LAG_US =
         200 * 1000, /* or has what was there so long ago: commits wait for the rest */
+    /* After such a stall nobody is dropped for so long: a primary that was made meanwhile gets a
+       chance to say so first. */
+    REPL_HEED_US = 1000 * 1000,
     REPL_DROPS_WINDOW_US = 600 * 1000 * 1000,
     REPL_BACK_OFF_US =
         1000 * 1000, /* before the second readmission in that window; then doubling */
@@ -45,7 +48,7 @@ struct repl_options {
 /* What must survive the process; small. */
 struct repl_hard {
     unsigned char cluster[PEER_ID_BYTES];   /* zeros: none yet */
-    uint64_t promised_epoch, promised_life; /* S1; a primary's own */
+    uint64_t promised_epoch, promised_life; /* S1; a primary's own, or what it was fenced by */
     bool complete;                          /* a backup: it had all that was committed, once */
     struct peer_set set;                    /* a primary: the in-sync set, itself among them */
 };
@@ -100,8 +103,10 @@ struct repl {
     uint64_t epoch_start; /* index of this epoch's first entry */
     uint64_t beat_us;     /* when the last heartbeat was sent */
     bool admitting;
-    bool fenced;     /* a higher generation was seen: no writes any more */
-    bool config_due; /* the set on the disk has changed since the last CONFIG entry */
+    bool fenced;          /* a higher generation was seen: no writes any more */
+    uint64_t heed_us;     /* nobody is dropped before this */
+    uint64_t fence_epoch; /* fenced: to be promised, so that it stays so in later lives */
+    bool config_due;      /* the set on the disk has changed since the last CONFIG entry */
     struct repl_member members[REPL_MEMBERS_MAX];
 
     /* a backup */
@@ -192,6 +197,9 @@ void repl_init(struct repl *r, const struct repl_options *o, const struct repl_h
  * who is not in the set: then nothing happened. What a peer sends is never an error here: it is
  * ignored, or answered by REPL_CLOSE. */
 int repl_step(struct repl *r, const struct repl_event *e, struct repl_actions *out);
+
+/* The highest generation that this server has seen: an epoch is (generation, start). */
+uint32_t repl_generation(const struct repl *r);
 
 /* An entry was given out and is not committed. */
 bool repl_busy(const struct repl *r);

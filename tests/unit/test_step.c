@@ -336,12 +336,57 @@ static void a_newer_generation_seen_ends_writes_for_good(void **state)
     after(&c, durable(3));
     struct repl_event e = hello(&c, 2, "b", 21);
     c.message.hello.generation = 2;
-    expect(&c, e, "say, to 2: refuse epoch, close 2");
+    expect(&c, e, "say, to 2: refuse epoch, close 2, save {p a}");
     assert_int_equal(repl_refusal(&c.r), ERR_NO_PRIMARY);
+    assert_int_equal(c.r.hard.promised_epoch, 2ULL << 32);
+    expect(&c, plain(REPL_SAVED), "");
     /* what is under way is never committed by dropping those who may follow the newer one */
     expect(&c, down(1), "");
     expect(&c, at_ms(99000), "");
     assert_int_equal(c.r.committed, 2);
+}
+
+/* The set that is just being written is finished first: it may hold who is required. */
+static void a_newer_generation_seen_while_the_set_is_written_is_made_durable_after_it(void **state)
+{
+    (void)state;
+    struct step_case c;
+    begin(&c, 1);
+    after(&c, hello(&c, 1, "a", 11));
+    after(&c, looked_up(1, 0, 0));
+    expect(&c, ack(&c, 1, 11, 1), "save {p a}");
+    struct repl_event e = hello(&c, 2, "b", 21);
+    c.message.hello.generation = 3;
+    expect(&c, e, "say, to 2: refuse epoch, close 2");
+    expect(&c, plain(REPL_SAVED), "say, save {p a}");
+    assert_int_equal(c.r.hard.promised_epoch, 3ULL << 32);
+    expect(&c, plain(REPL_SAVED), "");
+    expect(&c, plain(REPL_PROPOSE), "no place");
+}
+
+/* A primary that was stopped (SIGSTOP) finds its links closed when it goes on. Whoever was promoted
+ * meanwhile has a second to say so, before those who are lost are dropped and writes go on. */
+static void a_primary_that_stood_still_drops_nobody_before_it_has_listened(void **state)
+{
+    (void)state;
+    struct step_case c;
+    begin(&c, 1);
+    join(&c, "a", 1, 11, 1, 1);
+    after(&c, plain(REPL_PROPOSE));
+    after(&c, durable(3));
+    expect(&c, at_ms(60000), "to 1: commit 2 in sync beat");
+    expect(&c, down(1), "");
+    expect(&c, at_ms(60400), "");
+    expect(&c, at_ms(60800), "");
+    struct step_case told = c;
+    struct repl_event e = hello(&told, 2, "b", 21);
+    told.message.hello.generation = 2;
+    expect(&told, e, "say, to 2: refuse epoch, close 2, save {p a}");
+    expect(&told, plain(REPL_SAVED), "");
+    expect(&told, at_ms(61200), "");
+    assert_int_equal(told.r.committed, 2);
+    expect(&c, at_ms(61200), "save {p}");
+    expect(&c, plain(REPL_SAVED), "say, commit 3, append 1/4 config {p}");
 }
 
 int main(void)
@@ -370,6 +415,8 @@ int main(void)
         cmocka_unit_test(who_acknowledges_alone_commits_once_the_set_without_the_others_is_durable),
         cmocka_unit_test(changes_of_the_set_follow_each_other_while_writes_go_on),
         cmocka_unit_test(a_newer_generation_seen_ends_writes_for_good),
+        cmocka_unit_test(a_newer_generation_seen_while_the_set_is_written_is_made_durable_after_it),
+        cmocka_unit_test(a_primary_that_stood_still_drops_nobody_before_it_has_listened),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
