@@ -16,9 +16,11 @@
 #include "cli/backup.h"
 #include "cli/demo.h"
 #include "cli/operator.h"
+#include "cli/promote.h"
 #include "front/front.h"
 #include "net/listen.h"
 #include "node/node.h"
+#include "node/promote.h"
 #include "node/restore.h"
 #include "ops/message_log.h"
 #include "ops/message_printer.h"
@@ -324,6 +326,42 @@ static int restore(const char *file, const char *data, const char *app_name,
     return rc;
 }
 
+struct promoting {
+    struct disk disk;
+    struct promotion promotion;
+};
+
+static int open_promotion(void *context, const char *data, const char *old_state,
+                          struct promote_case *c, char *why, size_t why_bytes)
+{
+    struct promoting *p = context;
+    const char *boot_id_file = getenv("NOTED_BOOT_ID_FILE");
+    return promotion_open(&p->promotion, &p->disk, data, old_state,
+                          boot_id_file != NULL ? boot_id_file : SETTINGS_BOOT_ID_FILE, c, why,
+                          why_bytes);
+}
+
+static int do_promotion(void *context, uint32_t generation, struct span untold, char *why,
+                        size_t why_bytes)
+{
+    struct promoting *p = context;
+    return promotion_do(&p->promotion, generation, untold, why, why_bytes);
+}
+
+static void close_promotion(void *context)
+{
+    struct promoting *p = context;
+    promotion_close(&p->promotion);
+}
+
+static int promote(int argc, char **argv)
+{
+    struct promoting p = {.disk = disk_real()};
+    const struct promote_steps steps = {
+        .context = &p, .open = open_promotion, .promote = do_promotion, .close = close_promotion};
+    return promote_main(argc, argv, &steps);
+}
+
 static int usage(FILE *to)
 {
     fputs("usage: noted serve [--app-name NAME] [--local-port N] [--primary HOST:PORT] …\n"
@@ -332,6 +370,8 @@ static int usage(FILE *to)
           "           starts servers and shows what happens between them\n"
           "       noted drop NAME [--server HOST:PORT] [--via http|tcp|udp]\n"
           "           tells the primary to go on without this backup\n"
+          "       noted promote --data DIR [--server HOST:PORT]... [--old-state DIR]\n"
+          "           makes a stopped backup the primary, where the old one is lost\n"
           "       noted backup FILE [--server HOST:PORT] [--force]\n"
           "           a copy of a running server's records, while writes go on\n"
           "       noted restore FILE --data FOLDER [--app-name NAME]\n"
@@ -350,6 +390,8 @@ int main(int argc, char **argv, char **environment)
         return demo_main(argc - 2, argv + 2);
     if (strcmp(command, "drop") == 0)
         return operator_drop(argc - 2, argv + 2);
+    if (strcmp(command, "promote") == 0)
+        return promote(argc - 2, argv + 2);
     if (strcmp(command, "backup") == 0)
         return backup_main(argc - 2, argv + 2, check_backup);
     if (strcmp(command, "restore") == 0)

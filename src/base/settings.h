@@ -22,6 +22,7 @@
  * A PEER is HOST:PORT: a host name or an IPv4 address, or an IPv6 address in [], and a port.
  * A default that depends on the machine is a description in (); its value is made in settings.c.
  */
+#define SETTINGS_BOOT_ID_FILE "/proc/sys/kernel/random/boot_id"
 #define SETTINGS_LIST(X)                                                                           \
     X(PATH, config, "config", "NOTED_CONFIG", "(none)", 1, SETTINGS_PATH_BYTES_MAX, "FILE",        \
       "a file of settings, one `name = value` a line")                                             \
@@ -80,9 +81,8 @@
       "", "how many connections there may be; at the limit accepting pauses")                      \
     X(NUMBER, idle_timeout_ms, "idle-timeout-ms", "NOTED_IDLE_TIMEOUT_MS", "60000", 10, 86400000,  \
       "ms", "a client that stops within a request or answer for so long is closed")                \
-    X(PATH, boot_id_file, "boot-id-file", "NOTED_BOOT_ID_FILE", "/proc/sys/kernel/random/boot_id", \
-      1, SETTINGS_PATH_BYTES_MAX, "FILE",                                                          \
-      "where the identity of this boot of the machine is read")
+    X(PATH, boot_id_file, "boot-id-file", "NOTED_BOOT_ID_FILE", SETTINGS_BOOT_ID_FILE, 1,          \
+      SETTINGS_PATH_BYTES_MAX, "FILE", "where the identity of this boot of the machine is read")
 
 enum { SETTINGS_PATH_BYTES_MAX = 3072 }; /* leaves room for what we put behind it */
 enum { SETTINGS_HOST_BYTES_MAX = 253 };  /* the longest name of DNS in text */

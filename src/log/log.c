@@ -170,6 +170,33 @@ int log_open(struct log **log, const struct log_options *o, uint64_t from, uint6
     return code;
 }
 
+int log_look(const struct disk *disk, const char *folder, uint64_t from, log_frame_fn *frame,
+             void *context, struct log_ends *ends, char *why, size_t why_bytes)
+{
+    struct recovery r = {
+        .disk = disk,
+        .folder = folder,
+        .from = from,
+        .empty_index = 1,
+        .frame = frame,
+        .context = context,
+        .why = why,
+        .why_bytes = why_bytes,
+    };
+    int code = recovery_run(&r);
+    if (code == 0 && r.used_count == 0) {
+        snprintf(why, why_bytes, "%s has no entries", folder);
+        code = ERR_NOT_FOUND;
+    }
+    if (code == 0)
+        *ends = (struct log_ends){.first_index = r.first_index,
+                                  .chain_before = r.used[0].chain,
+                                  .last_index = r.next_index - 1,
+                                  .last_chain = r.chain};
+    free(r.used);
+    return code;
+}
+
 void log_close(struct log *log)
 {
     if (log == NULL)

@@ -85,6 +85,21 @@ int log_open(struct log **log, const struct log_options *o, uint64_t from, uint6
              log_frame_fn *frame, void *context, char *why, size_t why_bytes);
 void log_close(struct log *log); /* accepts NULL */
 
+/* What stands in a log that is not open: where it begins and ends, and the chain at both ends. */
+struct log_ends {
+    uint64_t first_index, chain_before; /* the oldest entry that it has */
+    uint64_t last_index, last_chain;    /* first_index - 1: none */
+};
+
+/*
+ * Looks at a log that nobody has open; nothing is changed, so that it may be on a disk that is
+ * mounted to be read only. Frames are handed out as by log_open: from entry `from` on, or, where it
+ * is 0, of the newest few segments. Only these are read. ERR_NOT_FOUND: no segment is in use, and
+ * there are no ends; else as log_open.
+ */
+int log_look(const struct disk *disk, const char *folder, uint64_t from, log_frame_fn *frame,
+             void *context, struct log_ends *ends, char *why, size_t why_bytes);
+
 uint64_t log_first_index(const struct log *log); /* the oldest that it still has; empty: the next
                                                     one; rises at the beginning of log_trim */
 uint64_t log_last_index(const struct log *log);  /* the newest that is durable; empty: the one

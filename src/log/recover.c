@@ -194,11 +194,15 @@ static int follow(struct work *w, size_t i)
     return 0;
 }
 
+enum { NEWEST = 4 };
+
 /* Follows all segments from the one that holds r->from on. */
 static int follow_all(struct work *w)
 {
     struct recovery *r = w->r;
     r->first_index = w->segments[0].first_index;
+    if (r->from == 0)
+        r->from = w->segments[w->used > NEWEST ? w->used - NEWEST : 0].first_index;
     if (r->first_index > r->from)
         return refuse(w,
                       "%s/%016" PRIx64 ".log, byte 0: the log begins with index %" PRIu64
@@ -226,6 +230,8 @@ static int run(struct work *w)
         code = read_head(w, &w->segments[i]);
     if (code == 0 && w->used != 0)
         code = follow_all(w);
+    if (code == 0 && r->from == 0)
+        r->from = r->first_index;
     uint64_t needed = r->committed < r->from - 1 ? r->from - 1 : r->committed;
     if (code == 0 && r->first_index > r->from && w->used == 0)
         return refuse(w,

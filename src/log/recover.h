@@ -14,7 +14,7 @@ struct recovery {
     /* in: as for log_open */
     const struct disk *disk;
     const char *folder;
-    uint64_t from, committed;
+    uint64_t from, committed;          /* from 0: of the newest few segments */
     uint64_t empty_index, empty_chain; /* where a log without a segment in use begins */
     log_frame_fn *frame;
     void *context;

@@ -61,13 +61,21 @@ static int make_folders(struct data_dir *d)
     return make_folder(d, path);
 }
 
-static int lock(struct data_dir *d, char *why, size_t why_bytes)
+static int lock(struct data_dir *d, bool read_only, char *why, size_t why_bytes)
 {
     char path[PATH_BYTES_MAX];
-    d->lock_fd = open(data_dir_path(d, "lock", path), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    int flags = read_only ? O_RDONLY : O_RDWR | O_CREAT;
+    d->lock_fd = open(data_dir_path(d, "lock", path), flags | O_CLOEXEC, 0644);
+    if (d->lock_fd < 0 && read_only && errno == ENOENT)
+        return 0; /* whoever runs on it has made one */
     if (d->lock_fd < 0) {
         snprintf(why, why_bytes, "cannot open %s: %s", path, strerror(errno));
         return ERR_SYSTEM;
+    }
+    if (flock(d->lock_fd, LOCK_EX | LOCK_NB) != 0 && read_only) {
+        snprintf(why, why_bytes,
+                 "a server runs on %s, or stands still on it: end that process first", d->path);
+        return ERR_LOCKED;
     }
     if (flock(d->lock_fd, LOCK_EX | LOCK_NB) != 0) {
         snprintf(
@@ -190,7 +198,7 @@ int data_dir_claim(struct data_dir *d, const struct disk *disk, const char *path
         return rc;
     }
     if (rc == 0)
-        rc = lock(d, why, why_bytes);
+        rc = lock(d, false, why, why_bytes);
     if (rc == 0) /* somebody may have been faster */
         rc = disk->list(disk->context, path, is_other_than, only_lock);
     if (rc > 0) {
@@ -240,8 +248,7 @@ bool data_dir_has_log(const struct data_dir *d)
     return d->disk->list(d->disk->context, data_dir_path(d, "log", path), is_segment, NULL) == 1;
 }
 
-static int open_identity(struct data_dir *d, const char *app_name, bool primary, char *why,
-                         size_t why_bytes)
+static int read_identity(struct data_dir *d, char *why, size_t why_bytes)
 {
     char path[PATH_BYTES_MAX], bytes[IDENTITY_BYTES_MAX];
     size_t got = 0;
@@ -255,13 +262,6 @@ static int open_identity(struct data_dir *d, const char *app_name, bool primary,
                  "changed",
                  d->path);
         return ERR_CORRUPT;
-    }
-    if (rc == ERR_NOT_FOUND) {
-        rc = make_identity(d, app_name, primary);
-        if (rc != 0)
-            snprintf(why, why_bytes, "cannot write to the data directory %s: %s", d->path,
-                     start_sentence(rc));
-        return rc;
     }
     if (rc != 0)
         return rc;
@@ -278,8 +278,21 @@ static int open_identity(struct data_dir *d, const char *app_name, bool primary,
                  "%s.0 and .1 are damaged: restore them from a copy; nothing was changed", path);
         return ERR_CORRUPT;
     }
-    snprintf(d->identity.server.name, sizeof d->identity.server.name, "%s", app_name);
     return 0;
+}
+
+static int open_identity(struct data_dir *d, const char *app_name, bool primary, char *why,
+                         size_t why_bytes)
+{
+    int rc = read_identity(d, why, why_bytes);
+    if (rc == ERR_NOT_FOUND) {
+        rc = make_identity(d, app_name, primary);
+        if (rc != 0)
+            snprintf(why, why_bytes, "cannot write to the data directory %s: %s", d->path,
+                     start_sentence(rc));
+    }
+    snprintf(d->identity.server.name, sizeof d->identity.server.name, "%s", app_name);
+    return rc;
 }
 
 static void read_boot_id(struct data_dir *d, const char *file)
@@ -305,9 +318,30 @@ int data_dir_open(struct data_dir *d, const struct disk *disk, const char *path,
     }
     d->device = (uint64_t)st.st_dev;
     read_boot_id(d, boot_id_file);
-    rc = lock(d, why, why_bytes);
+    rc = lock(d, false, why, why_bytes);
     if (rc == 0)
         rc = open_identity(d, app_name, primary, why, why_bytes);
+    if (rc != 0)
+        data_dir_close(d);
+    return rc;
+}
+
+int data_dir_look(struct data_dir *d, const struct disk *disk, const char *path, bool read_only,
+                  const char *boot_id_file, char *why, size_t why_bytes)
+{
+    struct stat st;
+    *d = (struct data_dir){.disk = disk, .path = path, .lock_fd = -1};
+    if (stat(path, &st) != 0) {
+        snprintf(why, why_bytes, "cannot read the data directory %s: %s", path, strerror(errno));
+        return errno == ENOENT ? ERR_NOT_FOUND : ERR_SYSTEM;
+    }
+    d->device = (uint64_t)st.st_dev;
+    read_boot_id(d, boot_id_file);
+    int rc = lock(d, read_only, why, why_bytes);
+    if (rc == 0)
+        rc = read_identity(d, why, why_bytes);
+    if (rc == ERR_NOT_FOUND)
+        snprintf(why, why_bytes, "%s is no data directory: no server has run on it", path);
     if (rc != 0)
         data_dir_close(d);
     return rc;
@@ -333,12 +367,31 @@ static void join_own_set(struct identity *i)
     set->list[0] = i->server;
 }
 
-int data_dir_next_epoch(struct data_dir *d, uint64_t last, uint64_t life, uint64_t *epoch)
+uint64_t data_dir_own_epoch(const struct data_dir *d)
+{
+    return ((uint64_t)d->identity.generation << 32) + d->identity.starts;
+}
+
+int data_dir_promote(struct data_dir *d, uint32_t generation)
 {
     struct identity *i = &d->identity;
-    *epoch = ((uint64_t)i->generation << 32) + i->starts + 1;
+    i->generation = generation;
+    i->starts = 0;
+    i->hard.set.count = 0; /* of the time when this was the primary before */
+    return write_identity(d);
+}
+
+int data_dir_next_epoch(struct data_dir *d, uint64_t last, uint64_t life, uint64_t *epoch)
+{
+    static const unsigned char none[PEER_ID_BYTES];
+    struct identity *i = &d->identity;
+    *epoch = data_dir_own_epoch(d) + 1;
     if (*epoch <= last || *epoch <= i->hard.promised_epoch || i->starts == UINT32_MAX)
         return ERR_CORRUPT;
+    /* It was to be a backup, and has found no primary: it begins a cluster like any first one. */
+    if (memcmp(i->hard.cluster, none, sizeof none) == 0 &&
+        getrandom(i->hard.cluster, sizeof none, 0) != sizeof none)
+        return ERR_SYSTEM;
     i->starts++;
     i->hard.promised_epoch = *epoch;
     i->hard.promised_life = life;

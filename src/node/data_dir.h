@@ -51,6 +51,19 @@ int data_dir_open(struct data_dir *d, const struct disk *disk, const char *path,
                   size_t why_bytes);
 void data_dir_close(struct data_dir *d);
 
+/* Takes a directory on which a server has run, and locks it as above; nothing in it is made or
+ * changed, with `read_only` not even the lock, where there is none. ERR_NOT_FOUND: no server has
+ * run on it; else as above. */
+int data_dir_look(struct data_dir *d, const struct disk *disk, const char *path, bool read_only,
+                  const char *boot_id_file, char *why, size_t why_bytes);
+
+/* The last epoch that was taken here; its lower half is 0 after a promotion. */
+uint64_t data_dir_own_epoch(const struct data_dir *d);
+
+/* A backup's becomes that of the primary of this generation, alone in its in-sync set, from its
+ * next start on. Durable when it returns 0. */
+int data_dir_promote(struct data_dir *d, uint32_t generation);
+
 /* Why the server cannot start: as in the list of errors, but for a full disk. */
 const char *start_sentence(int code);
 

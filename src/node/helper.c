@@ -103,7 +103,7 @@ static void read_log(struct log_reader *reader, struct help_job *job)
         job->rc = trim(job);
 }
 
-/* --- The primary --- */
+/* --- Other servers --- */
 
 static bool connected(int fd, const struct addrinfo *to)
 {
@@ -122,29 +122,30 @@ static int resolve(const char *address, struct addrinfo **found)
     char host[SETTINGS_PEER_BYTES_MAX + 1];
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
     const char *colon = strrchr(address, ':');
-    bool bracket = address[0] == '[';
+    bool bracket = address[0] == '[' && colon - address > 1 && colon[-1] == ']';
     size_t bytes = (size_t)(colon - address) - 2 * bracket;
+    if (bytes >= sizeof host)
+        return EAI_NONAME;
     memcpy(host, address + bracket, bytes);
     host[bytes] = '\0';
     return getaddrinfo(host, colon + 1, &hints, found);
 }
 
-static void call(const struct node *n, struct help_job *job)
+int help_dial(const char *address)
 {
     struct addrinfo *found = NULL;
-    job->rc = ERR_SYSTEM;
-    if (resolve(n->o.settings->primary, &found) != 0)
-        return;
-    for (const struct addrinfo *a = found; a != NULL && job->rc != 0; a = a->ai_next) {
-        int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd >= 0 && connected(fd, a)) {
-            job->fd = fd;
-            job->rc = 0;
-        } else if (fd >= 0) {
+    int fd = -1;
+    if (resolve(address, &found) != 0)
+        return -1;
+    for (const struct addrinfo *a = found; a != NULL && fd < 0; a = a->ai_next) {
+        fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd >= 0 && !connected(fd, a)) {
             close(fd);
+            fd = -1;
         }
     }
     freeaddrinfo(found);
+    return fd;
 }
 
 /* --- The thread --- */
@@ -172,7 +173,7 @@ void *help_run(void *node)
         n->o.fatal("out of memory");
     while ((job = wait_todo(n)) != NULL) {
         if (job->kind == HELP_CONNECT)
-            call(n, job);
+            job->fd = help_dial(n->o.settings->primary);
         else if (job->kind == HELP_CHUNK)
             copy_read(job);
         else if (job->kind == HELP_CHECK)

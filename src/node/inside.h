@@ -12,6 +12,7 @@
 #include "net/loop.h"
 #include "node/data_dir.h"
 #include "node/node.h"
+#include "node/untold.h"
 #include "ops/status.h"
 #include "record/execute.h"
 #include "repl/entry.h"
@@ -189,6 +190,7 @@ struct node {
     struct repl_action own;
     uint64_t written_first_seq, written_seq; /* of the frame being written, for the message log */
     struct bell log_bell, prepare_bell;
+    struct untold untold; /* a primary: those whom it tells of itself */
     atomic_bool no_space; /* for the log's next segment, when it was last tried */
     atomic_bool stop_order, stop_log;
     pthread_t order_thread, log_thread, prepare_thread, help_thread, keep_thread;
@@ -324,6 +326,8 @@ void *help_run(void *node);
 /* Owns it; it comes back in help_take, at once where it is done already. */
 void help_ask(struct node *n, struct help_job *job, bool done);
 struct help_job *help_take(struct node *n);
+/* A connection to HOST:PORT, which does not block; -1: none in a second. */
+int help_dial(const char *address);
 struct help_job *help_job_create(void);
 void help_job_destroy(struct help_job *job);
 

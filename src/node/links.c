@@ -378,7 +378,7 @@ void links_called(struct node *n, struct help_job *job)
     struct peer_point points[PEER_POINTS_MAX];
     n->calling = false;
     call_later(n);
-    if (job->rc != 0) {
+    if (job->fd < 0) {
         snprintf(n->trouble, sizeof n->trouble, "the primary at %s does not answer",
                  n->o.settings->primary);
         order_say(n, "%s", n->trouble);

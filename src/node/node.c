@@ -23,9 +23,11 @@ static int make_execution(struct node *n)
 
 static int make_bells(struct node *n)
 {
-    n->log_bell.fd = n->prepare_bell.fd = -1;
+    n->log_bell.fd = n->prepare_bell.fd = n->untold.bell.fd = -1;
     int rc = bell_init(&n->log_bell);
-    return rc == 0 ? bell_init(&n->prepare_bell) : rc;
+    if (rc == 0)
+        rc = bell_init(&n->prepare_bell);
+    return rc == 0 ? untold_init(&n->untold) : rc;
 }
 
 static void make_step(struct node *n)
@@ -167,7 +169,9 @@ int node_start(struct node *n, struct write_port *ports, unsigned ports_count)
 {
     n->ports = ports;
     n->ports_count = ports_count;
-    int rc = start_workers(n); /* where it fails, the caller ends the process */
+    int rc = untold_start(n);
+    if (rc == 0)
+        rc = start_workers(n); /* where it fails, the caller ends the process */
     return rc == 0 && pthread_create(&n->order_thread, NULL, order_run, n) != 0 ? ERR_SYSTEM : rc;
 }
 
@@ -202,6 +206,7 @@ void node_install(struct node *n)
 int node_stop(struct node *n)
 {
     backups_end(n);
+    untold_stop(n);
     atomic_store(&n->stop_order, true);
     order_wake(n);
     bell_ring(&n->log_bell);
@@ -258,6 +263,7 @@ void node_close(struct node *n)
     buf_finish(&n->scratch);
     bell_finish(&n->log_bell);
     bell_finish(&n->prepare_bell);
+    untold_finish(&n->untold);
     pthread_mutex_destroy(&n->lock);
     pthread_cond_destroy(&n->help_wanted);
     pthread_cond_destroy(&n->keep_wanted);

@@ -333,11 +333,12 @@ static int next_epoch(struct node *n, char *why, size_t why_bytes)
     for (const struct tail_entry *t = n->tail; t != NULL; t = t->next)
         last = t->e.epoch;
     int rc = data_dir_next_epoch(&n->dir, last, n->o.seed, &n->epoch);
-    if (rc == ERR_CORRUPT && i->starts == 0)
+    if (rc == ERR_CORRUPT && i->hard.promised_epoch > data_dir_own_epoch(&n->dir))
         snprintf(why, why_bytes,
-                 "%s is a backup's data directory: name its primary with --primary; nothing was "
-                 "changed",
-                 n->dir.path);
+                 "%s is a backup's data directory (its primary's epoch is %" PRIu64 ".%" PRIu64
+                 "): name its primary with --primary, or, if that is lost for good, make this the "
+                 "primary with noted promote; nothing was changed",
+                 n->dir.path, i->hard.promised_epoch >> 32, i->hard.promised_epoch & UINT32_MAX);
     else if (rc == ERR_CORRUPT)
         snprintf(why, why_bytes,
                  "identity.0 and identity.1 in %s are older than its log: restore the data "

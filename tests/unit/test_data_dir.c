@@ -306,6 +306,101 @@ static void a_directory_has_one_server(void **state)
     data_dir_close(&d);
 }
 
+static int look(struct place *p, struct data_dir *d, bool read_only)
+{
+    return data_dir_look(d, &p->disk, p->data, read_only, "/proc/sys/kernel/random/boot_id", p->why,
+                         sizeof p->why);
+}
+
+static void a_look_makes_nothing_and_is_not_taken_at_what_somebody_runs_on(void **state)
+{
+    struct place *p = *state;
+    struct data_dir d, second;
+    char lock[100];
+    snprintf(lock, sizeof lock, "%s/lock", p->data);
+    assert_int_equal(look(p, &d, true), ERR_NOT_FOUND);
+    assert_int_not_equal(access(lock, F_OK), 0);
+    assert_int_equal(open_dir(p, &d), 0);
+    assert_int_equal(look(p, &second, true), ERR_LOCKED);
+    assert_int_equal(look(p, &second, false), ERR_LOCKED);
+    const struct identity made = d.identity;
+    data_dir_close(&d);
+    assert_int_equal(look(p, &d, true), 0);
+    assert_memory_equal(d.identity.server.id, made.server.id, PEER_ID_BYTES);
+    assert_string_equal(d.identity.server.name, "t");
+    assert_int_equal(open_dir(p, &second), ERR_LOCKED);
+    data_dir_close(&d);
+}
+
+static void a_promotion_gives_epochs_above_all_before_and_a_set_of_its_own(void **state)
+{
+    struct place *p = *state;
+    struct data_dir d;
+    uint64_t epoch;
+    assert_int_equal(open_dir(p, &d), 0);
+    assert_int_equal(data_dir_next_epoch(&d, 0, 9, &epoch), 0); /* it was a primary once, */
+    struct repl_hard hard = d.identity.hard;
+    hard.promised_epoch = 5; /* and a backup since */
+    hard.set.count = 2;
+    memset(&hard.set.list[1], 1, PEER_ID_BYTES);
+    snprintf(hard.set.list[1].name, sizeof hard.set.list[1].name, "other");
+    assert_int_equal(data_dir_save(&d, &hard), 0);
+    assert_int_equal(data_dir_next_epoch(&d, 0, 9, &epoch), ERR_CORRUPT);
+    data_dir_close(&d);
+    assert_int_equal(look(p, &d, false), 0);
+    assert_int_equal(data_dir_promote(&d, 3), 0);
+    data_dir_close(&d);
+    disk_fake_start(p->fake);
+    assert_int_equal(open_dir(p, &d), 0);
+    assert_int_equal(data_dir_own_epoch(&d), 3ULL << 32);
+    assert_int_equal(data_dir_next_epoch(&d, 5, 9, &epoch), 0);
+    assert_int_equal(epoch, (3ULL << 32) + 1);
+    assert_int_equal(d.identity.hard.set.count, 1);
+    assert_string_equal(d.identity.hard.set.list[0].name, "t");
+    data_dir_close(&d);
+}
+
+static void a_promotion_happens_whole_or_not(void **state)
+{
+    struct place *p = *state;
+    struct data_dir d;
+    uint64_t epoch;
+    assert_int_equal(open_dir(p, &d), 0);
+    assert_int_equal(data_dir_next_epoch(&d, 0, 9, &epoch), 0);
+    data_dir_close(&d);
+    uint32_t least = 0;
+    for (uint64_t nth = 1; nth < 30; nth++) {
+        disk_fake_end_at(p->fake, nth, FAKE_POWER_LOSE_SOME, FAKE_TORN_SECTORS);
+        if (look(p, &d, false) == 0) {
+            uint32_t generation = d.identity.generation;
+            assert_true(generation >= least);
+            while (data_dir_promote(&d, ++generation) == 0)
+                least = generation;
+            data_dir_close(&d);
+        }
+        disk_fake_start(p->fake);
+        assert_int_equal(look(p, &d, false), 0);
+        assert_true(d.identity.generation >= least);
+        data_dir_close(&d);
+    }
+}
+
+static void a_backups_directory_that_followed_nobody_begins_a_cluster(void **state)
+{
+    static const unsigned char none[PEER_ID_BYTES];
+    struct place *p = *state;
+    struct data_dir d;
+    uint64_t epoch;
+    assert_int_equal(
+        data_dir_open(&d, &p->disk, p->data, "t", "/dev/null", false, p->why, sizeof p->why), 0);
+    assert_memory_equal(d.identity.hard.cluster, none, sizeof none);
+    data_dir_close(&d);
+    assert_int_equal(open_dir(p, &d), 0);
+    assert_int_equal(data_dir_next_epoch(&d, 0, 9, &epoch), 0);
+    assert_memory_not_equal(d.identity.hard.cluster, none, sizeof none);
+    data_dir_close(&d);
+}
+
 #define DIR_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -325,6 +420,10 @@ int main(void)
         DIR_TEST(storage_that_is_behind_is_not_trusted_until_it_is_marked),
         DIR_TEST(what_was_written_once_needs_no_space_to_be_written_again),
         DIR_TEST(a_directory_has_one_server),
+        DIR_TEST(a_look_makes_nothing_and_is_not_taken_at_what_somebody_runs_on),
+        DIR_TEST(a_promotion_gives_epochs_above_all_before_and_a_set_of_its_own),
+        DIR_TEST(a_promotion_happens_whole_or_not),
+        DIR_TEST(a_backups_directory_that_followed_nobody_begins_a_cluster),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -539,6 +539,49 @@ static void a_short_frame_carries_nothing_of_a_longer_one(void **state)
     case_end(&c);
 }
 
+struct seen {
+    uint64_t first, entries;
+};
+
+static int see(void *context, const struct log_position *p, struct span payload)
+{
+    struct seen *s = context;
+    (void)payload;
+    if (s->entries == 0)
+        s->first = p->first_index;
+    s->entries += p->entries;
+    return 0;
+}
+
+/* It finds the same end as a recovery, of a torn log too, and leaves all as it is. */
+static void a_look_finds_the_ends_and_changes_nothing(void **state)
+{
+    (void)state;
+    struct log_case c;
+    struct log_ends ends;
+    struct seen seen = {0};
+    case_begin(&c, false, 7);
+    assert_int_equal(case_open(&c, 1, 0), 0);
+    case_append_frames(&c, 40, MEDIUM, 2);
+    uint64_t last = case_last_index(&c), chain = log_last_chain(c.log);
+    case_close(&c);
+    assert_int_equal(last, 80);
+    uint32_t before = all_files(&c);
+    assert_int_equal(log_look(&c.disk, c.folder, 0, see, &seen, &ends, c.why, sizeof c.why), 0);
+    assert_true(ends.first_index == 1 && ends.chain_before == 0 && ends.last_index == last &&
+                ends.last_chain == chain);
+    assert_true(seen.first > 1 && seen.first + seen.entries == last + 1); /* the newest few */
+    seen = (struct seen){0};
+    assert_int_equal(log_look(&c.disk, c.folder, 5, see, &seen, &ends, c.why, sizeof c.why), 0);
+    assert_true(seen.first == 5 && seen.entries == 76);
+    assert_int_equal(log_look(&c.disk, c.folder, 82, see, &seen, &ends, c.why, sizeof c.why),
+                     ERR_CORRUPT);
+    assert_int_equal(all_files(&c), before);
+    assert_int_equal(log_look(&c.disk, "/nothing", 0, see, &seen, &ends, c.why, sizeof c.why),
+                     ERR_NOT_FOUND);
+    case_end(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -560,6 +603,7 @@ int main(void)
         cmocka_unit_test(each_segment_has_a_serial_of_its_own),
         cmocka_unit_test(a_short_frame_carries_nothing_of_a_longer_one),
         cmocka_unit_test(the_inside_of_a_valid_frame_is_not_looked_at),
+        cmocka_unit_test(a_look_finds_the_ends_and_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
