@@ -19,7 +19,8 @@ enum disk_flags {
     DISK_DIRECT = 2, /* past the page cache, each write durable when it returns (O_DIRECT|O_DSYNC);
                         where the file system refuses, buffered writes each followed by fdatasync:
                         the caller sees no difference */
-    DISK_READ_ONLY = 4,
+    DISK_READ_ONLY = 4, /* with DISK_DIRECT: what is read is what is on the disk, also after a
+                           failed flush, of which the page cache may show what never got there */
 };
 
 /* All return 0 or ERR_IO, ERR_DISK_FULL, ERR_NOT_FOUND, ERR_NO_MEMORY, ERR_SYSTEM. `context` is the

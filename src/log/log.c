@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/rules.h"
 #include "log/frame.h"
 #include "log/inside.h"
 #include "log/recover.h"
@@ -379,7 +380,7 @@ int log_append(struct log *log, struct log_frame *f)
         log->last_index += f->position.entries;
         log->last_chain = f->position.chain;
     } else if (code != ERR_DISK_FULL) {
-        log->failed = true;
+        log->failed = RULE(S11);
         code = ERR_IO;
     }
     log_unlock(log);

@@ -61,7 +61,8 @@ struct log_position {
 
 /* Called at recovery for each frame that holds an entry >= the index asked for, in order. The
  * payload is dead after the call. Non-zero ends the recovery and is returned by log_open. Until
- * log_open has returned 0 nothing may be concluded from the frames but that they are valid. */
+ * log_open has returned 0 nothing may be concluded from the frames but that they are valid; where
+ * the log is damaged they are those before the damage. */
 typedef int log_frame_fn(void *context, const struct log_position *p, struct span payload);
 
 /*
@@ -99,6 +100,26 @@ struct log_ends {
  */
 int log_look(const struct disk *disk, const char *folder, uint64_t from, log_frame_fn *frame,
              void *context, struct log_ends *ends, char *why, size_t why_bytes);
+
+/* A place where a log does not go on as it should. */
+struct log_gap {
+    uint64_t segment, byte; /* where it begins */
+    enum { GAP_DAMAGED, GAP_UNREADABLE, GAP_MISSING } kind;
+    uint64_t first, last; /* entries that are lost by it; last 0: all from `first` on */
+};
+typedef void log_gap_fn(void *context, const struct log_gap *g);
+
+/*
+ * Reads a log that log_open refused, past the page cache and to its very end, to say what it still
+ * has: whole frames with entries >= `from`, in order, and between them the gaps. Changes nothing;
+ * nothing is open. The frames behind a gap are not chained to those before. ERR_IO and so on where
+ * the folder or a whole file cannot be read, or what `frame` returned.
+ */
+int log_survey(const struct disk *disk, const char *folder, uint64_t from, log_frame_fn *frame,
+               log_gap_fn *gap, void *context);
+
+/* What the files of a log take on the disk; 0 where that cannot be told. */
+uint64_t log_folder_bytes(const struct disk *disk, const char *folder);
 
 uint64_t log_first_index(const struct log *log); /* the oldest that it still has; empty: the next
                                                     one; rises at the beginning of log_trim */

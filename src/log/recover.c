@@ -8,7 +8,9 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/rules.h"
 #include "log/frame.h"
+#include "log/load.h"
 
 #define ADVICE "restore this server's data directory from a copy; nothing was changed"
 
@@ -16,11 +18,11 @@
 struct work {
     struct recovery *r;
     struct segment *segments; /* by number; of a prepared one only number and bytes */
-    size_t count, room;
-    size_t used; /* those in use: all but a prepared one at the end */
-    char *at;    /* content of the segment at hand */
-    uint64_t at_room;
-    int stopped; /* what `frame` returned */
+    size_t count;
+    size_t used;                    /* those in use: all but a prepared one at the end */
+    struct segment_content content; /* of the segment at hand */
+    bool damaged; /* what follows the segments in use is not what it should be; `why` says it */
+    int stopped;  /* what `frame` returned */
 };
 
 __attribute__((format(printf, 2, 3))) static int refuse(const struct work *w, const char *format,
@@ -40,68 +42,12 @@ static int refuse_at(const struct work *w, uint64_t number, uint64_t byte, const
                   byte, what);
 }
 
-static int add_segment(void *arg, const char *name)
-{
-    struct work *w = arg;
-    uint64_t number;
-    if (!segment_named(name, &number))
-        return 0;
-    if (w->count == w->room) {
-        size_t room = w->room == 0 ? 64 : w->room * 2;
-        struct segment *more = realloc(w->segments, room * sizeof *more);
-        if (more == NULL)
-            return ERR_NO_MEMORY;
-        w->segments = more;
-        w->room = room;
-    }
-    w->segments[w->count++] = (struct segment){.number = number};
-    return 0;
-}
-
-static int by_number(const void *a, const void *b)
-{
-    const struct segment *s = a, *t = b;
-    return s->number < t->number ? -1 : s->number > t->number;
-}
-
 static int list(struct work *w)
 {
-    const struct disk *disk = w->r->disk;
-    int code = disk->list(disk->context, w->r->folder, add_segment, w);
-    if (code != 0 && code != ERR_NOT_FOUND)
-        return code;
-    if (w->count == 0)
-        return 0;
-    qsort(w->segments, w->count, sizeof *w->segments, by_number);
-    for (size_t i = 1; i < w->count; i++) {
-        uint64_t expected = w->segments[i - 1].number + 1;
-        if (w->segments[i].number != expected)
-            return refuse_at(w, expected, 0, "this segment is missing");
-    }
-    w->r->newest = w->segments[w->count - 1].number;
-    return 0;
-}
-
-/* Reads the first bytes of a segment into w->at, and its size. */
-static int load(struct work *w, struct segment *s, uint64_t bytes_max)
-{
-    const struct disk *disk = w->r->disk;
-    struct disk_file *file;
-    int code = segment_open(disk, w->r->folder, s->number, DISK_READ_ONLY, &file);
-    if (code != 0)
-        return code;
-    code = disk->size(file, &s->bytes);
-    size_t bytes = (size_t)(s->bytes < bytes_max ? s->bytes : bytes_max), got = 0;
-    if (code == 0 && bytes > w->at_room) {
-        free(w->at);
-        w->at = malloc(bytes);
-        w->at_room = w->at == NULL ? 0 : bytes;
-        code = w->at == NULL ? ERR_NO_MEMORY : 0;
-    }
-    if (code == 0)
-        code = disk->read(file, 0, w->at, bytes, &got);
-    disk->close(file);
-    return code == 0 && got != bytes ? ERR_IO : code;
+    int code = segment_list(w->r->disk, w->r->folder, &w->segments, &w->count);
+    if (code == 0 && w->count != 0)
+        w->r->newest = w->segments[w->count - 1].number;
+    return code;
 }
 
 static bool zeros(const char *block)
@@ -117,14 +63,21 @@ static uint64_t content_end(const char *at, uint64_t from, uint64_t to)
     return to;
 }
 
+static int load(struct work *w, struct segment *s, uint64_t bytes_max)
+{
+    return segment_load(w->r->disk, w->r->folder, s, bytes_max, &w->content);
+}
+
 /* A segment without a valid head: the last may be a prepared one. */
 static int take_prepared(struct work *w, struct segment *s)
 {
     int code = load(w, s, UINT64_MAX);
     if (code != 0)
         return code;
+    if (w->content.unreadable != UINT64_MAX)
+        return refuse_at(w, s->number, w->content.unreadable, "the disk cannot read this");
     if (w->used + 1 != w->count ||
-        content_end(w->at, DISK_BLOCK_BYTES, s->bytes) != DISK_BLOCK_BYTES)
+        content_end(w->content.at, DISK_BLOCK_BYTES, s->bytes) != DISK_BLOCK_BYTES)
         return refuse_at(w, s->number, 0, "the head of this segment is damaged");
     if (w->used == 0 && s->number != 1)
         return refuse_at(w, s->number - 1, 0, "this segment is missing");
@@ -144,7 +97,7 @@ static int read_head(struct work *w, struct segment *s)
         return refuse_at(w, number, bytes, "the file ends here, where no segment does");
     w->r->bytes += bytes;
     uint32_t version;
-    code = segment_read(w->at, s, &version);
+    code = segment_read(w->content.at, s, &version);
     if (code == ERR_CORRUPT)
         return take_prepared(w, s);
     if (code == ERR_NEWER) {
@@ -162,6 +115,20 @@ static int read_head(struct work *w, struct segment *s)
     return 0;
 }
 
+/* All heads, up to the first that is not what it should be, or is not there. */
+static int read_heads(struct work *w)
+{
+    int code = 0;
+    for (size_t i = 0; i < w->count && code == 0; i++) {
+        uint64_t expected = i == 0 ? w->segments[0].number : w->segments[i - 1].number + 1;
+        code = w->segments[i].number == expected
+                   ? read_head(w, &w->segments[i])
+                   : refuse_at(w, expected, 0, "this segment is missing");
+    }
+    w->damaged = code == ERR_CORRUPT;
+    return w->damaged ? 0 : code;
+}
+
 /* Follows the frames of segment i; the index and chain where they end are in r. */
 static int follow(struct work *w, size_t i)
 {
@@ -173,7 +140,8 @@ static int follow(struct work *w, size_t i)
     r->next_index = s->first_index;
     r->chain = s->chain;
     r->end = DISK_BLOCK_BYTES;
-    while (r->next_index < stop && frame_read(w->at + r->end, s->bytes - r->end, s->serial, &f)) {
+    while (r->next_index < stop &&
+           frame_read(w->content.at + r->end, s->bytes - r->end, s->serial, &f)) {
         const struct log_position *p = &f.position;
         if (p->first_index != r->next_index || p->entries == 0 ||
             p->entries > stop - r->next_index || p->commit >= p->first_index + p->entries)
@@ -184,12 +152,17 @@ static int follow(struct work *w, size_t i)
         if (r->next_index > r->from && (w->stopped = r->frame(r->context, p, f.payload)) != 0)
             return w->stopped;
     }
+    /* It may be a write that was torn, but a disk that fails is none to go on with (S11). */
+    if (RULE(S12) && w->content.unreadable != UINT64_MAX)
+        return refuse_at(w, s->number, w->content.unreadable, "the disk cannot read this");
     if (!last && (r->next_index != stop || r->chain != s[1].chain))
         return refuse_at(w, s->number, r->end, "a frame is damaged, and later segments follow");
     /* Even the beginning of a frame behind the end is proof: it was written only after all before
-     * it was durable. Clients cannot forge one, since they never learn the serial. */
+     * it was durable. Clients cannot forge one, since they never learn the serial. Without one, a
+     * damaged last frame looks as a torn one does, if nothing else tells that it was committed
+     * (Alagappan et al., "Protocol-Aware Recovery for Consensus-Based Storage", FAST 2018). */
     for (uint64_t at = r->end + DISK_BLOCK_BYTES; last && at < s->bytes; at += DISK_BLOCK_BYTES)
-        if (frame_begins(w->at + at, s->serial))
+        if (RULE(S12) && frame_begins(w->content.at + at, s->serial))
             return refuse_at(w, s->number, r->end, "a frame is damaged, and later frames follow");
     return 0;
 }
@@ -218,28 +191,22 @@ static int follow_all(struct work *w)
         if (code != 0)
             return code;
     }
-    r->torn_end = content_end(w->at, r->end, w->segments[w->used - 1].bytes);
+    r->torn_end = content_end(w->content.at, r->end, w->segments[w->used - 1].bytes);
     return 0;
 }
 
-static int run(struct work *w)
+/* Whether all is there that is known to be committed. */
+static int reaches(const struct work *w)
 {
-    struct recovery *r = w->r;
-    int code = list(w);
-    for (size_t i = 0; i < w->count && code == 0; i++)
-        code = read_head(w, &w->segments[i]);
-    if (code == 0 && w->used != 0)
-        code = follow_all(w);
-    if (code == 0 && r->from == 0)
-        r->from = r->first_index;
+    const struct recovery *r = w->r;
     uint64_t needed = r->committed < r->from - 1 ? r->from - 1 : r->committed;
-    if (code == 0 && r->first_index > r->from && w->used == 0)
+    if (r->first_index > r->from && w->used == 0)
         return refuse(w,
                       "%s has no entries and is to begin with index %" PRIu64 ", but index %" PRIu64
                       " is needed: " ADVICE,
                       r->folder, r->first_index, r->from);
-    if (code != 0 || r->next_index - 1 >= needed)
-        return code;
+    if (!RULE(S12) || r->next_index - 1 >= needed)
+        return 0;
     if (w->used == 0)
         return refuse(w,
                       "%s has no entries, but index %" PRIu64 " is known to be committed: " ADVICE,
@@ -248,6 +215,21 @@ static int run(struct work *w)
                   "%s/%016" PRIx64 ".log, byte %" PRIu64 ": the log ends with index %" PRIu64
                   ", but index %" PRIu64 " is known to be committed: " ADVICE,
                   r->folder, w->segments[w->used - 1].number, r->end, r->next_index - 1, needed);
+}
+
+/* Also of a log that is damaged further behind the frames before that are given. */
+static int run(struct work *w)
+{
+    int code = list(w);
+    if (code == 0)
+        code = read_heads(w);
+    if (code == 0 && w->used != 0)
+        code = follow_all(w);
+    if (code == 0 && w->damaged)
+        return ERR_CORRUPT;
+    if (code == 0 && w->r->from == 0)
+        w->r->from = w->r->first_index;
+    return code == 0 ? reaches(w) : code;
 }
 
 int recovery_run(struct recovery *r)
@@ -263,10 +245,10 @@ int recovery_run(struct recovery *r)
     if (code == 0) {
         r->used = w.segments;
         r->used_count = w.used;
-        r->used_room = w.room;
+        r->used_room = w.count;
     } else {
         free(w.segments);
     }
-    free(w.at);
+    free(w.content.at);
     return code;
 }

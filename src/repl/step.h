@@ -14,8 +14,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/rules.h"
 #include "repl/peer.h"
-#include "repl/rules.h"
 
 enum {
     REPL_MEMBERS_MAX = PEER_SET_MAX,

@@ -12,6 +12,7 @@ struct inode {
     char *seen, *safe; /* what programs see; what is durable */
     bool *dirty;       /* by sector: seen and not yet durable */
     size_t seen_bytes, safe_bytes, room;
+    size_t bad;    /* 1 + the place of a byte that cannot be read; 0: none */
     unsigned uses; /* by names and open files */
     bool folder;
 };
@@ -213,11 +214,16 @@ static int fake_read(struct disk_file *file, uint64_t offset, void *to, size_t b
     int code = begin_file(file, FAKE_READ);
     if (code != 0)
         return code;
-    const struct inode *i = file->inode;
+    struct inode *i = file->inode;
+    bool direct = (file->flags & DISK_DIRECT) != 0;
     size_t left = offset < i->seen_bytes ? i->seen_bytes - (size_t)offset : 0;
     *got = bytes < left ? bytes : left;
+    if (i->bad > offset && i->bad - offset <= *got)
+        return ERR_IO;
+    if (direct) /* the page cache is written out first, as far as it knows of anything */
+        save(file->disk, i, true);
     if (*got != 0)
-        memcpy(to, i->seen + offset, *got);
+        memcpy(to, (direct ? i->safe : i->seen) + offset, *got);
     return 0;
 }
 
@@ -539,6 +545,13 @@ void disk_fake_flip(struct disk_fake *f, const char *path, uint64_t byte, unsign
     assert(n != NULL && n->seen != NULL && byte < n->seen->seen_bytes);
     n->seen->seen[byte] = (char)(n->seen->seen[byte] ^ bits);
     n->seen->safe[byte] = (char)(n->seen->safe[byte] ^ bits);
+}
+
+void disk_fake_spoil(struct disk_fake *f, const char *path, size_t byte)
+{
+    struct name *n = find(f, path);
+    assert(n != NULL && n->seen != NULL && byte < n->seen->seen_bytes);
+    n->seen->bad = byte + 1;
 }
 
 size_t disk_fake_files(const struct disk_fake *f)

@@ -63,6 +63,8 @@ const char *disk_fake_look(const struct disk_fake *f, const char *path, size_t *
 /* Makes or replaces a durable file. */
 void disk_fake_put(struct disk_fake *f, const char *path, const void *from, size_t bytes);
 void disk_fake_flip(struct disk_fake *f, const char *path, uint64_t byte, unsigned char bits);
+/* That byte of a file cannot be read any more. */
+void disk_fake_spoil(struct disk_fake *f, const char *path, size_t byte);
 size_t disk_fake_files(const struct disk_fake *f); /* without folders */
 
 #endif

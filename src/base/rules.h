@@ -1,0 +1,35 @@
+/* Rules that can be left out, one at a time, to see that a test catches it. In what is installed
+ * each is the constant true. */
+#ifndef BASE_RULES_H
+#define BASE_RULES_H
+
+#ifdef REPL_RULES_VARY
+#include <stdbool.h>
+enum repl_rule {
+    /* of the step, */
+    S1,
+    S2,
+    S3,
+    S4,
+    S5,
+    S7,
+    S8,
+    S9,
+    S10,
+    S14,
+    S15,
+    S18,
+    S23,
+    REPL_RULES,
+    /* and of the log and the start of a server */
+    S11 = REPL_RULES,
+    S12,
+    RULES
+};
+extern bool repl_rules[]; /* defined by the test, as long as the rules that it varies */
+#define RULE(name) (repl_rules[name])
+#else
+#define RULE(name) true
+#endif
+
+#endif
