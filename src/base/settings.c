@@ -19,7 +19,7 @@
 
 enum { FILE_BYTES_MAX = 64 * 1024, HELP_COLUMNS = 100 };
 
-enum kind { NAME, ADDRESS, PEER, PATH, /* up to here text */ NUMBER, BYTES, CHOICE, SET };
+enum kind { NAME, ADDRESS, PEER, PATH, /* up to here text */ NUMBER, BYTES, CHOICE, SET, SWITCH };
 
 enum setting {
 #define X(kind, member, ...) SETTING_##member,
@@ -106,6 +106,7 @@ static struct text allowed(const struct row *row)
                  row->lowest / unit_of(row->lowest), unit_word(unit_of(row->lowest)),
                  row->highest / unit_of(row->highest), unit_word(unit_of(row->highest)));
         break;
+    case SWITCH:
     case CHOICE:
         snprintf(t.at, sizeof(t.at), "one of %s", row->words);
         break;
@@ -237,6 +238,7 @@ static bool number_possible(const struct row *row, struct span value, uint64_t *
         return u64_parse(value, number) && *number >= row->lowest && *number <= row->highest;
     case BYTES:
         return bytes_parse(value, number) && *number >= row->lowest && *number <= row->highest;
+    case SWITCH:
     case CHOICE: {
         int place = word_find(row->words, value);
         *number = (uint64_t)place;
@@ -304,7 +306,10 @@ static int read_flags(struct reader *r, int argc, char **argv)
             value++;
         else if (++i < argc && strncmp(argv[i], "--", 2) != 0)
             value = argv[i];
-        else
+        else if (rows[setting].kind == SWITCH) {
+            value = "yes";
+            i--;
+        } else
             return refuse(r, "%s lacks its value; allowed: %s", r->place,
                           allowed(&rows[setting]).at);
         int err = take(r, (size_t)setting, span_of(value));
@@ -483,7 +488,7 @@ static void help_words(FILE *to, const char *words)
 void settings_help(FILE *to)
 {
     static const char *const values[] = {
-        [NUMBER] = "N", [BYTES] = "BYTES", [CHOICE] = "WORD", [SET] = "WORD,WORD"};
+        [NUMBER] = "N", [BYTES] = "BYTES", [CHOICE] = "WORD", [SET] = "WORD,WORD", [SWITCH] = ""};
     fputs(
         "usage: noted serve [--NAME VALUE | --NAME=VALUE]...\n\n"
         "Runs one server until SIGTERM or SIGINT. A setting is taken from its flag, else from its\n"

@@ -19,6 +19,7 @@
  *   BYTES                      plain or with KiB, MiB, GiB (K, M, G); its range; unused
  *   CHOICE                     one of the words, as its place among them
  *   SET                        one or more of the words, as bits in the order of the words
+ *   SWITCH                     no or yes, as 0 or 1; a flag without a value says yes
  * A PEER is HOST:PORT: a host name or an IPv4 address, or an IPv6 address in [], and a port.
  * A default that depends on the machine is a description in (); its value is made in settings.c.
  */
@@ -81,6 +82,10 @@
       "", "how many connections there may be; at the limit accepting pauses")                      \
     X(NUMBER, idle_timeout_ms, "idle-timeout-ms", "NOTED_IDLE_TIMEOUT_MS", "60000", 10, 86400000,  \
       "ms", "a client that stops within a request or answer for so long is closed")                \
+    X(SWITCH, accept_data_loss, "accept-data-loss", "NOTED_ACCEPT_DATA_LOSS", "no", 0, 0,          \
+      "no,yes",                                                                                    \
+      "on a suspect primary, for one start: go on with what is whole of its log; the rest is "     \
+      "kept aside")                                                                                \
     X(PATH, boot_id_file, "boot-id-file", "NOTED_BOOT_ID_FILE", SETTINGS_BOOT_ID_FILE, 1,          \
       SETTINGS_PATH_BYTES_MAX, "FILE", "where the identity of this boot of the machine is read")
 
@@ -99,6 +104,7 @@ enum { ACK_ALL, ACK_PRIMARY };                         /* values of `ack` */
 #define SETTINGS_TYPE_BYTES   uint64_t
 #define SETTINGS_TYPE_CHOICE  uint32_t
 #define SETTINGS_TYPE_SET     uint32_t
+#define SETTINGS_TYPE_SWITCH  uint32_t
 
 /* Every member of the list; text is owned, and NULL only for `config` and `primary` where there
  * is none. */

@@ -89,24 +89,46 @@ static bool has_space(struct node *n, uint64_t bytes)
            free_bytes > bytes + 2 * n->reserve_bytes;
 }
 
+/* What was written to the draft is the checkpoint, if it is whole. */
+static int take_draft(struct node *n, const char *draft, struct store_state *state)
+{
+    char path[PATH_BYTES_MAX], why[256] = "";
+    const struct disk *disk = n->o.disk;
+    int rc = store_copy_check(draft, state, why, sizeof why);
+    if (rc == 0)
+        rc = disk->rename(disk->context, draft, data_dir_path(&n->dir, "checkpoint.mdb", path));
+    return rc == 0 ? disk->sync_folder(disk->context, n->dir.path) : rc;
+}
+
 static int make(struct node *n, struct store_state *state)
 {
-    char draft[PATH_BYTES_MAX], path[PATH_BYTES_MAX], why[256] = "";
-    const struct disk *disk = n->o.disk;
+    char draft[PATH_BYTES_MAX];
     data_dir_path(&n->dir, "checkpoint.new", draft);
     struct store *store = store_slot_hold(&n->slot);
     uint64_t bytes = store_bytes(store);
     store_slot_release(&n->slot, store);
     int rc = has_space(n, bytes) ? copy_to(n, draft) : ERR_DISK_FULL;
     if (rc == 0)
-        rc = store_copy_check(draft, state, why, sizeof why);
-    if (rc == 0)
-        rc = disk->rename(disk->context, draft, data_dir_path(&n->dir, "checkpoint.mdb", path));
-    if (rc == 0)
-        rc = disk->sync_folder(disk->context, n->dir.path);
-    else
-        disk->remove(disk->context, draft);
+        rc = take_draft(n, draft, state);
+    if (rc != 0)
+        n->o.disk->remove(n->o.disk->context, draft);
     return rc;
+}
+
+/* At a start, before there are threads: it may take long. */
+int checkpoint_at_start(struct node *n)
+{
+    char draft[PATH_BYTES_MAX];
+    struct store_state state;
+    int fd = open(data_dir_path(&n->dir, "checkpoint.new", draft),
+                  O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return error_of(errno);
+    int rc = store_copy(n->store, fd);
+    if (rc == 0 && fsync(fd) != 0)
+        rc = error_of(errno);
+    close(fd);
+    return rc == 0 ? take_draft(n, draft, &state) : rc;
 }
 
 /* --- What is known of the one there is --- */
@@ -251,6 +273,11 @@ void checkpoint_if_due(struct node *n)
         atomic_load_explicit(&n->checkpoint_wanted, memory_order_relaxed))
         return;
     n->since_checkpoint = 0;
+    checkpoint_want(n);
+}
+
+void checkpoint_want(struct node *n)
+{
     atomic_store_explicit(&n->checkpoint_wanted, true, memory_order_release);
     pthread_mutex_lock(&n->lock);
     pthread_cond_signal(&n->keep_wanted);
@@ -269,6 +296,5 @@ void checkpoint_trim(struct node *n)
     if (index == 0 || atomic_load_explicit(&n->copying, memory_order_acquire))
         return;
     if (log_trim(n->log, index) == ERR_IO)
-        n->o.fatal("the disk failed while trimming the log: look at the disk before the next "
-                   "start");
+        suspect_fail(n, ERR_IO, "trimming the log failed");
 }

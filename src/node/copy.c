@@ -44,8 +44,10 @@ void copy_asked(struct node *n, struct link *l, const struct peer_copy_ask *ask)
     memcpy(l->name, ask->server.name, sizeof l->name);
     enum peer_refusal code = full_copy_offer(&n->repl, ask, &c.at, c.bytes, &m.copy_head, &why);
     if (why == NULL && !open_checkpoint(n, l))
-        why = "there is no checkpoint yet: try again";
+        why = "there is no checkpoint yet: one is made";
     if (why != NULL) {
+        if (code == REFUSE_OTHER)
+            checkpoint_want(n);
         refuse(n, l, code, why);
         return;
     }
@@ -151,10 +153,13 @@ void copy_ask(struct node *n, struct link *l)
  * goes. */
 static bool has_space(const struct node *n, const struct peer_copy_head *h)
 {
-    uint64_t free_bytes = 0, total_bytes = 0;
+    char path[PATH_BYTES_MAX];
+    uint64_t free_bytes = 0, total_bytes = 0, goes = log_bytes(n->log);
+    if (n->suspect) /* that one is its spare one */
+        goes += log_folder_bytes(n->o.disk, data_dir_path(&n->dir, "log", path));
     uint64_t needs = h->bytes - h->offset + h->bytes + 2 * n->segment_bytes + n->reserve_bytes;
     return n->o.disk->space(n->o.disk->context, n->dir.path, &free_bytes, &total_bytes) == 0 &&
-           free_bytes + log_bytes(n->log) >= needs;
+           free_bytes + goes >= needs;
 }
 
 static const char *begin_part(struct node *n, const struct peer_copy_head *h)

@@ -22,6 +22,7 @@ enum {
     IDENTITY_HARD_BYTES = 8 + 8 + 1 + 1,
     IDENTITY_BYTES_MAX = 4096,
     TRUST_BYTES = BOOT_ID_BYTES_MAX + 8 + 1,
+    SUSPICION_BYTES = 1 + 8 + 8,
 };
 
 const char *start_sentence(int code)
@@ -443,4 +444,36 @@ void data_dir_distrust(struct data_dir *d)
 {
     memset(d->boot_id, 0, sizeof d->boot_id);
     (void)data_dir_mark(d, false);
+}
+
+void data_dir_suspect(struct data_dir *d, const struct suspicion *s)
+{
+    char bytes[SUSPICION_BYTES];
+    bytes[0] = s->disk;
+    put_u64(bytes + 1, s->index);
+    put_u64(bytes + 9, s->seq);
+    (void)write_record(d, "suspect", bytes, sizeof bytes);
+}
+
+bool data_dir_suspected(struct data_dir *d, struct suspicion *s)
+{
+    char path[PATH_BYTES_MAX], bytes[SUSPICION_BYTES], why[256];
+    size_t got = 0;
+    int rc = stable_read(d->disk, data_dir_path(d, "suspect", path), bytes, sizeof bytes, &got, why,
+                         sizeof why);
+    *s = (struct suspicion){.disk = rc != ERR_NOT_FOUND};
+    if (rc == 0 && got == sizeof bytes)
+        *s = (struct suspicion){
+            .disk = bytes[0] != 0, .index = get_u64(bytes + 1), .seq = get_u64(bytes + 9)};
+    return rc != ERR_NOT_FOUND;
+}
+
+int data_dir_clear_suspicion(struct data_dir *d)
+{
+    static const char *const names[] = {"suspect.0", "suspect.1"};
+    char path[PATH_BYTES_MAX];
+    int rc = 0;
+    for (unsigned i = 0; i < 2 && (rc == 0 || rc == ERR_NOT_FOUND); i++)
+        rc = d->disk->remove(d->disk->context, data_dir_path(d, names[i], path));
+    return rc == 0 || rc == ERR_NOT_FOUND ? d->disk->sync_folder(d->disk->context, d->path) : rc;
 }

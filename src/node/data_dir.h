@@ -7,10 +7,11 @@
  * S1, S2, S4, S14)
  *   trust.0 .1     boot of the machine and device that records.mdb was last written on; whether it
  * was stopped cleanly
- *   records.mdb    local storage
- *   checkpoint.mdb a durable copy of it, with which it begins again after a crash of the machine
- *   checkpoint.new, copy.part   such copies while they are made, or come from a primary
- *   log/           the write-ahead log
+ *   suspect.0 .1   the disk has failed, or the log was found damaged, and nothing has mended that
+ * yet records.mdb    local storage checkpoint.mdb a durable copy of it, with which it begins again
+ * after a crash of the machine checkpoint.new, copy.part   such copies while they are made, or come
+ * from a primary log/           the write-ahead log log.spare/     an empty one, while a suspect
+ * backup waits for a full copy
  */
 #ifndef NODE_DATA_DIR_H
 #define NODE_DATA_DIR_H
@@ -111,6 +112,17 @@ int data_dir_mark(struct data_dir *d, bool clean);
 /* Instead of the first, while records.mdb does not have yet all that was acknowledged: whatever
  * ends this life, the next one must not take it for whole. */
 int data_dir_mark_behind(struct data_dir *d);
+/* Why a server is suspect, and what was acknowledged before. */
+struct suspicion {
+    bool disk; /* it failed (rule S11); else the log was found damaged (S12), which shows each time
+                */
+    uint64_t index, seq;
+};
+/* From here on it is suspect, as far as the disk still lets that be written. */
+void data_dir_suspect(struct data_dir *d, const struct suspicion *s);
+/* Whether it is. A mark that cannot be read is one, of a disk that failed. */
+bool data_dir_suspected(struct data_dir *d, struct suspicion *s);
+int data_dir_clear_suspicion(struct data_dir *d);
 /* The next start must not trust records.mdb: a failed sync may have dropped what was committed, and
  * the page cache would not show it (rule S11). As far as the disk still lets it. */
 void data_dir_distrust(struct data_dir *d);

@@ -130,7 +130,9 @@ struct node {
     size_t entry_bytes_max;
     uint64_t epoch;
     bool primary;
-    bool proved; /* local storage has all that was acknowledged, as far as this server knows */
+    bool proved;  /* local storage has all that was acknowledged, as far as this server knows */
+    bool suspect; /* a backup: what is here is not to be trusted; a full copy is wanted */
+    atomic_flag failing; /* a thread is ending this life */
 
     /* the order thread's */
     struct net_loop *loop;
@@ -220,6 +222,8 @@ void node_install(struct node *n); /* the copy that was checked takes the place 
 void *keep_run(void *node);
 struct checkpoint checkpoint_now(struct node *n);
 void checkpoint_if_due(struct node *n);
+void checkpoint_want(struct node *n);    /* another one, soon */
+int checkpoint_at_start(struct node *n); /* one, now */
 void checkpoint_trim(struct node *n);
 
 /* copy_out.c: a copy of the store in use, for whoever takes it. Blocks. 0, or an error: then what
@@ -248,9 +252,27 @@ void copy_checked(struct node *n, struct help_job *job);
 void copy_finish(struct node *n);
 
 /* recovery.c */
+struct log_troubles {
+    bool damaged;  /* it is not whole */
+    bool mixed_up; /* it is, and cannot be this server's */
+};
+/* Opens the log of this name, which has to reach what is committed, and replays it; where it fails
+ * what is valid before the damage is in the tail, or in local storage. */
+int recovery_open_log(struct node *n, const char *name, uint64_t committed, struct log_troubles *t,
+                      char *why, size_t why_bytes);
+int recovery_apply_tail(struct node *n); /* all of it */
+int recovery_take_state(struct node *n); /* where local storage ends */
+int recovery_check(const struct node *n, char *why, size_t why_bytes);
+bool recovery_lacks_log(const struct node *n, char *why, size_t why_bytes);
 int recover(struct node *n, char *why, size_t why_bytes);
 /* A backup's, once more, after data_dir_begin_install. */
 int recover_again(struct node *n, char *why, size_t why_bytes);
+
+/* suspect.c */
+int suspect_open_log(struct node *n, bool installing, char *why, size_t why_bytes);
+/* The disk failed (S11), or did not give back what it had: this life ends, and the next is suspect.
+ * From any thread; does not return. */
+void suspect_fail(struct node *n, int code, const char *what) __attribute__((noreturn));
 
 /* order.c: the thread, and what clients ask of it */
 void *order_run(void *node);

@@ -27,9 +27,7 @@ static bool work(struct node *n)
         if (rc == 0)
             return true;
         if (rc != ERR_DISK_FULL)
-            n->o.fatal("the disk failed while writing the log: nothing more is acknowledged; look "
-                       "at the disk before the "
-                       "next start");
+            suspect_fail(n, rc, "writing the log failed");
         if (atomic_load_explicit(&n->stop_order, memory_order_acquire))
             return false;
         atomic_store_explicit(&n->o.status->disk_full, true, memory_order_release);
@@ -73,9 +71,7 @@ static void prepare(struct node *n)
     else
         rc = log_prepare(n->log);
     if (rc != 0 && rc != ERR_DISK_FULL)
-        n->o.fatal("the disk failed while preparing the log: nothing more is acknowledged; look at "
-                   "the disk before the next "
-                   "start");
+        suspect_fail(n, rc, "preparing the log failed");
     atomic_store_explicit(&n->no_space, rc != 0, memory_order_release);
     order_wake(n);
 }

@@ -39,6 +39,7 @@ static void make_step(struct node *n)
         .life = n->o.seed,
         .generation = i->generation,
         .primary = n->primary,
+        .suspect = n->suspect,
         .ack_all = set->ack == ACK_ALL,
         .min_copies = set->min_copies,
         .timeout_us = (uint64_t)set->backup_timeout_ms * 1000,

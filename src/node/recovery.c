@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "node/inside.h"
@@ -267,7 +268,7 @@ static void say_rebuilt(struct node *n, uint64_t entries)
 }
 
 /* Where this server's own storage ends; entries are then added behind it. */
-static int take_state(struct node *n)
+int recovery_take_state(struct node *n)
 {
     int rc = stored_state(n, &n->state);
     n->chain = n->state.chain;
@@ -277,26 +278,33 @@ static int take_state(struct node *n)
     return rc;
 }
 
-static int open_log(struct node *n, char *why, size_t why_bytes)
+int recovery_open_log(struct node *n, const char *name, uint64_t committed, struct log_troubles *t,
+                      char *why, size_t why_bytes)
 {
     char folder[PATH_BYTES_MAX];
     struct log_options o = {
         .disk = n->o.disk,
-        .folder = data_dir_path(&n->dir, "log", folder),
+        .folder = data_dir_path(&n->dir, name, folder),
         .segment_bytes = n->segment_bytes,
         .payload_bytes_max = n->entry_bytes_max,
         .seed = n->o.seed,
     };
-    if (there(n, "checkpoint.mdb")) { /* the log may begin behind it */
+    if (n->suspect || there(n, "checkpoint.mdb")) { /* the log may begin behind it */
         o.first_index = n->state.applied + 1;
         o.first_chain = n->state.chain;
     }
     struct replay r = {.node = n, .commit = n->state.applied};
     bool empty = n->state.applied == 0;
-    int rc = log_open(&n->log, &o, n->state.applied + 1, n->state.applied, replay_frame, &r, why,
-                      why_bytes);
-    if (rc == 0)
-        rc = replay_commit(&r);
+    if (committed < n->state.applied)
+        committed = n->state.applied;
+    int rc =
+        log_open(&n->log, &o, n->state.applied + 1, committed, replay_frame, &r, why, why_bytes);
+    *t = (struct log_troubles){.damaged = rc == ERR_CORRUPT && r.why == NULL,
+                               .mixed_up = rc == ERR_CORRUPT && r.why != NULL};
+    if (rc == 0 || t->damaged) { /* also what stands before damage was valid, and committed */
+        int replayed = replay_commit(&r);
+        rc = rc == 0 ? replayed : rc;
+    }
     if (rc == 0 && empty && r.entries != 0)
         say_rebuilt(n, r.entries);
     store_write_abort(r.txn);
@@ -312,7 +320,18 @@ static int open_log(struct node *n, char *why, size_t why_bytes)
     return rc;
 }
 
-static int check(struct node *n, char *why, size_t why_bytes)
+/* All of the tail into local storage, committed or not. */
+int recovery_apply_tail(struct node *n)
+{
+    struct replay r = {.node = n, .commit = UINT64_MAX};
+    int rc = replay_tail(&r);
+    if (rc == 0)
+        rc = replay_commit(&r);
+    store_write_abort(r.txn);
+    return rc == 0 ? recovery_take_state(n) : rc;
+}
+
+int recovery_check(const struct node *n, char *why, size_t why_bytes)
 {
     if (log_last_chain(n->log) == n->chain &&
         (n->tail != NULL || log_last_index(n->log) == n->state.applied))
@@ -352,15 +371,15 @@ static int next_epoch(struct node *n, char *why, size_t why_bytes)
 
 /* The first start makes a segment before it takes or promises an epoch. So it was there, and going
  * on without it would begin an empty log beside the records. */
-static int expect_log(struct node *n, char *why, size_t why_bytes)
+bool recovery_lacks_log(const struct node *n, char *why, size_t why_bytes)
 {
     if (!has_run(n) || data_dir_has_log(&n->dir))
-        return 0;
+        return false;
     snprintf(why, why_bytes,
              "%s/log has no segment, but this server has run before: mount or put back the log, or "
              "restore the data directory from a copy; nothing was changed",
              n->dir.path);
-    return ERR_CORRUPT;
+    return true;
 }
 
 /* The set as local storage has it, for the status. */
@@ -384,6 +403,8 @@ static int install_files(struct node *n, char *why, size_t why_bytes)
     char from[PATH_BYTES_MAX], to[PATH_BYTES_MAX];
     const struct disk *disk = n->o.disk;
     int rc = log_remove_all(disk, data_dir_path(&n->dir, "log", to));
+    if (rc == 0)
+        rc = log_remove_all(disk, data_dir_path(&n->dir, "log.spare", to));
     if (rc == 0 && there(n, "copy.part"))
         rc = disk->rename(disk->context, data_dir_path(&n->dir, "copy.part", from),
                           data_dir_path(&n->dir, "checkpoint.mdb", to));
@@ -404,24 +425,23 @@ static int install_files(struct node *n, char *why, size_t why_bytes)
 static int open_both(struct node *n, struct store **store, char *why, size_t why_bytes)
 {
     bool installing = n->dir.identity.installing;
-    int rc = installing ? install_files(n, why, why_bytes) : expect_log(n, why, why_bytes);
+    int rc = installing ? install_files(n, why, why_bytes) : 0;
+    n->suspect = false;
     if (rc == 0)
         rc = open_trusted_store(n, store, why, why_bytes);
     if (rc != 0)
         return rc;
     n->store = *store;
-    rc = take_state(n);
+    rc = recovery_take_state(n);
     if (rc == 0)
-        rc = open_log(n, why, why_bytes);
+        rc = suspect_open_log(n, installing, why, why_bytes);
     if (rc == 0)
         rc = stored_state(n, &n->state);
     if (rc == 0)
         rc = known_set(n);
-    if (rc == 0)
-        rc = check(n, why, why_bytes);
     if (rc == 0 && installing)
         rc = data_dir_end_install(&n->dir);
-    if (rc == 0 && !n->proved && n->tail == NULL && n->state.applied != 0)
+    if (rc == 0 && !n->proved && !n->suspect && n->tail == NULL && n->state.applied != 0)
         rc = data_dir_mark(&n->dir, false); /* it has caught up with all of the log */
     /* More than there is, since the last segment has room; and a checkpoint may be there. */
     if (n->log != NULL && log_bytes(n->log) > n->segment_bytes)
@@ -435,14 +455,19 @@ static void tell_position(struct node *n)
     atomic_store(&n->o.visible->applied, n->state.applied);
 }
 
-/* What was begun in an earlier life, and is of no use to this one. */
+/* What was begun in an earlier life, and is of no use to this one. Of a suspect server all is kept
+ * until the copy is here. */
 static void remove_leftovers(struct node *n)
 {
+    if (n->suspect)
+        return;
     static const char *const names[] = {"records.mdb.untrusted", "records.new", "checkpoint.new",
                                         "copy.part"};
     char path[PATH_BYTES_MAX];
     for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
         n->o.disk->remove(n->o.disk->context, data_dir_path(&n->dir, names[i], path));
+    (void)log_remove_all(n->o.disk, data_dir_path(&n->dir, "log.spare", path));
+    (void)rmdir(path);
 }
 
 int recover(struct node *n, char *why, size_t why_bytes)

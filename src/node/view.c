@@ -105,6 +105,12 @@ static void waiting_names(struct node *n, char *to, size_t bytes)
 static void give_reason(struct node *n, int refusal, struct status_view *v)
 {
     char names[128];
+    if (n->suspect) {
+        snprintf(v->reason, sizeof v->reason,
+                 "this server is suspect, and waits for a full copy%s%.100s",
+                 n->trouble[0] != '\0' ? "; " : "", n->trouble);
+        return;
+    }
     switch (refusal) {
     case ERR_WAITING_FOR_MEMBERS:
         waiting_names(n, names, sizeof names);

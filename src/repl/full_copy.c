@@ -30,7 +30,7 @@ enum peer_refusal full_copy_offer(const struct repl *r, const struct peer_copy_a
         return REFUSE_CLUSTER;
     }
     if (at->index == 0) {
-        *why = "there is no checkpoint yet: try again";
+        *why = "there is no checkpoint yet: one is made";
         return REFUSE_OTHER;
     }
     *head = (struct peer_copy_head){.at = *at, .bytes = bytes};
@@ -59,7 +59,7 @@ const char *full_copy_begin(struct full_copy *c, const struct repl *r,
         return "it goes on with a copy that was not begun";
     if (head->offset > head->bytes)
         return "it sent what is no copy";
-    if (head->at.index < r->committed)
+    if (head->at.index < r->committed && !r->o.suspect)
         return "its copy is older than what is committed here";
     *c = (struct full_copy){.at = head->at, .bytes = head->bytes, .got = head->offset};
     return NULL;

@@ -139,5 +139,5 @@ bool repl_may_read(const struct repl *r, bool proved)
     if (r->o.primary)
         return proved || r->admitting;
     bool session = r->stage == REPL_FOLLOWING && r->committed >= r->goal;
-    return !disowned(r) && r->hard.complete && (proved || session);
+    return !disowned(r) && !r->o.suspect && r->hard.complete && (proved || session);
 }

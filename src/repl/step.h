@@ -40,7 +40,9 @@ struct repl_options {
     uint64_t life; /* random, of this process */
     uint32_t group, generation;
     bool primary;
-    bool ack_all;        /* else a commit needs the primary alone */
+    bool suspect; /* a backup whose log is not to be trusted (S11, S12): it says no hello, serves
+                     nothing, and asks for a full copy, with which it begins again */
+    bool ack_all; /* else a commit needs the primary alone */
     uint32_t min_copies; /* S23 */
     uint64_t timeout_us; /* --backup-timeout-ms */
 };

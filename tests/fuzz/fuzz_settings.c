@@ -69,6 +69,7 @@ static void print_words(FILE *to, const char *words, uint32_t bits)
 #define WRITE_CHOICE(member, lowest, highest, words)                                               \
     assert(s->member < words_count(words));                                                        \
     print_words(to, words, 1U << s->member)
+#define WRITE_SWITCH WRITE_CHOICE
 #define WRITE_SET(member, lowest, highest, words)                                                  \
     assert(s->member >= 1 && s->member <= (SERVE_HTTP | SERVE_TCP | SERVE_UDP));                   \
     print_words(to, words, s->member)
