@@ -157,7 +157,7 @@ static int say_losses(struct loss *l, const struct suspicion *known)
                  l->whole, l->whole_seq, range);
     else
         snprintf(sentence, sizeof sentence,
-                 "all up to entry %" PRIu64 " (write %" PRIu64
+                 "all up to entry %" PRIu64 " (seq %" PRIu64
                  ") is whole, and no acknowledged write is known to be missing",
                  l->whole, l->whole_seq);
     n->o.say(sentence);

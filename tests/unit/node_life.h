@@ -35,7 +35,7 @@ enum {
     KILLED = 42,
 };
 
-enum fault { NO_FAULT, KILL, IO, FULL_ONCE, FULL_FOR_EVER, SLOW /* to make new files */ };
+enum fault { NO_FAULT, KILL, IO, IO_ONCE, FULL_ONCE, FULL_FOR_EVER, SLOW /* to make new files */ };
 
 /* What became of a write, as its process saw it. */
 enum fate { NEVER_ASKED, ASKED, REFUSED, ACKNOWLEDGED };
@@ -62,7 +62,8 @@ static struct {
 static inline int fault_now(bool takes_space)
 {
     pthread_mutex_lock(&faults.mutex);
-    bool counts = takes_space || faults.fault == KILL || faults.fault == IO;
+    bool counts =
+        takes_space || faults.fault == KILL || faults.fault == IO || faults.fault == IO_ONCE;
     uint64_t n = counts ? ++faults.count : 0;
     bool first = faults.nth != 0 && n == faults.nth, later = faults.nth != 0 && n > faults.nth;
     if (first)
@@ -70,8 +71,8 @@ static inline int fault_now(bool takes_space)
     if (first && faults.fault == KILL)
         _exit(KILLED);
     pthread_mutex_unlock(&faults.mutex);
-    if (faults.fault == IO)
-        return first || later ? ERR_IO : 0;
+    if (faults.fault == IO || faults.fault == IO_ONCE)
+        return first || (later && faults.fault == IO) ? ERR_IO : 0;
     return first || (later && faults.fault == FULL_FOR_EVER) ? ERR_DISK_FULL : 0;
 }
 
@@ -156,6 +157,7 @@ struct place {
     unsigned
         first;   /* of the writes of a life, so that they are told from those of an earlier one */
     bool killed; /* instead of stopped */
+    bool accept_loss;
 };
 
 struct life {
@@ -208,11 +210,12 @@ static inline int open_life(struct life *l, struct place *p, enum fault fault, u
                      "--log-bytes",
                      "1MiB",
                      p->backup ? "--primary=127.0.0.1:1" : "--ack=all",
+                     p->accept_loss ? "--accept-data-loss" : "--scrub-s=3600",
                      NULL};
     char *environment[] = {NULL};
     *l = (struct life){.clock = clock_real(), .disk = faulty_disk(fault, nth, p->seen)};
     watcher = p->seen;
-    int rc = settings_read(&l->settings, 13, flags, environment, l->why, sizeof l->why);
+    int rc = settings_read(&l->settings, 14, flags, environment, l->why, sizeof l->why);
     const struct message_log_options messages = {
         .app_name = "t", .rings = 1, .slots = 64, .clock = &l->clock};
     if (rc != 0 || message_log_create(&l->messages, &messages) != 0)

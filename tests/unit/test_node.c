@@ -12,6 +12,38 @@ static void what_is_acknowledged_is_there_once_after_the_disk_failed(void **stat
     each_change(*state, NULL, IO);
 }
 
+/* S11: a disk that fails once is not gone on with, though it is well again; but for what is not the
+ * log's, which may be tried again. */
+static void after_a_disk_that_failed_once_the_operator_is_asked(void **state)
+{
+    struct place *p = *state;
+    unsigned asked = 0;
+    for (uint64_t nth = 1, hit = 1; hit; nth++) {
+        char when[100];
+        struct life l;
+        snprintf(when, sizeof when, "a failure at change %u", (unsigned)nth);
+        run_shell("rm -rf %s%s", p->data, "");
+        int status = in_process(p, live, IO_ONCE, nth);
+        hit = p->seen->hit;
+        bool suspect = strstr(p->seen->why, "suspect from now on") != NULL;
+        if (suspect != (open_life(&l, p, NO_FAULT, 0) != 0))
+            fail_msg("%s: %d \"%s\", then \"%s\"", when, status, p->seen->why, l.why);
+        if (suspect && strstr(l.why, "failed in an earlier life") == NULL)
+            fail_msg("%s: refused with \"%s\"", when, l.why);
+        if (suspect) {
+            message_log_destroy(l.messages);
+            settings_finish(&l.settings);
+        } else {
+            close_life(&l);
+        }
+        asked += suspect;
+        p->accept_loss = true;
+        expect_each_once(p, when);
+        p->accept_loss = false;
+    }
+    assert_true(asked > WRITES);
+}
+
 static void what_is_refused_on_a_full_disk_is_not_there(void **state)
 {
     each_change(*state, NULL, FULL_ONCE);
@@ -181,6 +213,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         NODE_TEST(what_is_acknowledged_is_there_once_after_a_kill),
         NODE_TEST(what_is_acknowledged_is_there_once_after_the_disk_failed),
+        NODE_TEST(after_a_disk_that_failed_once_the_operator_is_asked),
         NODE_TEST(what_is_refused_on_a_full_disk_is_not_there),
         NODE_TEST(a_life_after_a_kill_may_end_anywhere),
         NODE_TEST(a_rebuild_after_a_crash_of_the_machine_may_end_anywhere),

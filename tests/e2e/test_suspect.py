@@ -1,0 +1,242 @@
+"""Disks that fail and logs that rot: what was acknowledged is never lost silently, what is lost is named, a backup
+mends itself."""
+
+import os
+import re
+
+from cluster import Cluster, Load, Member, sentence, verify
+from failing_disk import FailingDisk
+from harness import Http, Server, Suite, ask, check, equal, refused, run
+from test_damage import patched, segments
+
+suite = Suite()
+
+
+def posts(server, count, text="x" * 1000):
+    """Writes so many records; the text of their list."""
+    with Http(server) as http:
+        for n in range(count):
+            equal(http.ask("POST", "/notes", {"marker": f"marker-{n}-", "text": text}).status, 201, "status of a POST")
+        return http.ask("GET", "/notes").text
+
+
+def says(err, *patterns):
+    for pattern in patterns:
+        check(re.search(pattern, err), f"stderr does not say {pattern!r}: {err!r}")
+
+
+def will_not_start(server, *patterns):
+    """It ends with 1 and says these, however often it is tried."""
+    for _ in range(2):
+        code, out, err = run("serve", "--app-name", server.name, "--local-port", "0", "--data", server.data)
+        equal((code, out), (1, ""), f"exit code and stdout ({err!r})")
+        says(err, *patterns)
+    return err
+
+
+def start_with_loss(server):
+    """Starts it once with --accept-data-loss: what it said."""
+    server.command.append("--accept-data-loss")
+    server.start()
+    server.command.pop()
+    return server.err()
+
+
+def segment_with(server, marker):
+    """The segment, and the place in it, where these bytes stand."""
+    for path in segments(server):
+        with open(path, "rb") as file:
+            at = file.read().find(marker)
+        if at > 0:
+            return path, at
+    check(False, f"{marker!r} is in no segment")
+
+
+def rot(server, marker):
+    """The bytes of this record change on the disk: the segment."""
+    path, at = segment_with(server, marker)
+    patched(path, at, b"X")
+    return path
+
+
+@suite.alone
+def a_primary_whose_disk_fails_ends_and_is_suspect_until_the_operator_says_so():
+    disk = FailingDisk()
+    with Cluster(0, start=False) as cluster:
+        seoul = cluster.primary
+        seoul.env = disk.env
+        seoul.start()
+        load = Load([seoul])
+        load.progress()
+        disk.fail_writes()
+        equal(seoul.ended_with(), 1, "exit code")
+        says(sentence(seoul), "writing the log failed", "nothing more is acknowledged", "suspect")
+        load.end()
+        disk.mend()
+        will_not_start(seoul, r"all up to entry \d+ \(seq \d+\) is whole", "no acknowledged write is known to be missing",
+                       "the disk failed in an earlier life", "--accept-data-loss")
+        says(start_with_loss(seoul), r"all up to entry \d+", "goes on with what is whole")
+        verify(cluster, load)
+        seoul.stop()
+        seoul.start()
+        equal(sentence(seoul), "", "what it says at the next start")
+
+
+@suite.alone
+def a_primary_with_backups_names_them_as_the_better_way():
+    disk = FailingDisk()
+    with Cluster(2) as cluster:
+        seoul, busan, jeju = cluster.servers
+        seoul.stop()
+        seoul.env = disk.env
+        seoul.start()
+        cluster.wait_in_sync()
+        load = Load(cluster.servers)
+        load.progress()
+        disk.fail_writes()
+        equal(seoul.ended_with(), 1, "exit code")
+        load.end()
+        equal(busan.ask("GET", "/notes").status, 200, "reads go on at the backups")
+        refused(busan.ask("POST", "/notes", "{}"), 503, "no_primary", "not_in_sync")
+        disk.mend()
+        will_not_start(seoul, "noted promote", "busan", "jeju")
+        start_with_loss(seoul)
+        cluster.wait_in_sync()
+        verify(cluster, load)
+
+
+@suite.alone
+def a_backup_whose_disk_fails_under_load_comes_back_with_a_full_copy():
+    disk = FailingDisk()
+    with Cluster(1, primary=("--backup-timeout-ms", "1000")) as cluster:
+        seoul, busan = cluster.servers
+        jeju = Member("jeju", *cluster.args, primary=seoul.host, start=False)
+        jeju.env = disk.env
+        cluster.backups.append(jeju)
+        jeju.start()
+        cluster.wait_in_sync()
+        load = Load([seoul, busan])
+        load.progress()
+        disk.fail_writes()
+        equal(jeju.ended_with(), 1, "exit code")
+        load.progress()
+        disk.mend()
+        jeju.start()
+        says(sentence(jeju), "the disk failed in an earlier life", "suspect", "full copy")
+        cluster.wait_in_sync()
+        load.progress()
+        verify(cluster, load)
+        jeju.stop()
+        jeju.start()
+        check("suspect" not in sentence(jeju), f"it is healthy again: {jeju.err()!r}")
+        cluster.wait_in_sync()
+        equal([n for n in os.listdir(jeju.data) if "suspect" in n or "spare" in n], [], "what is left of it")
+
+
+@suite.alone
+def a_backup_whose_log_rots_comes_back_with_a_full_copy():
+    with Cluster(2) as cluster:
+        seoul, busan, jeju = cluster.servers
+        posts(seoul, 60)
+        cluster.wait_equal()
+        for ending, unreadable in ((busan.stop, False), (busan.kill, False), (busan.stop, True)):
+            ending()
+            if unreadable:
+                disk = FailingDisk()
+                path, at = segment_with(busan, b"marker-30-")
+                disk.fail_read(os.path.basename(path), at)
+                busan.env = disk.env
+            else:
+                path = rot(busan, b"marker-30-")
+            equal(seoul.ask("POST", "/notes", "{}").status, 201, "a write while it is away")
+            busan.start()
+            says(sentence(busan), re.escape(path) + ", byte", "suspect")
+            cluster.wait_in_sync()
+            cluster.wait_equal()
+            equal(busan.texts("/notes"), seoul.texts("/notes"), "the lists")
+            posts(seoul, 60)
+            cluster.wait_equal()
+
+
+@suite.alone
+def a_suspect_backup_serves_nothing_and_keeps_what_it_has_while_there_is_no_primary():
+    with Cluster(1) as cluster:
+        seoul, busan = cluster.servers
+        posts(seoul, 60)
+        cluster.wait_equal()
+        cluster.stop()
+        path = rot(busan, b"marker-30-")
+        with open(path, "rb") as file:
+            before = file.read()
+        for _ in range(2):
+            busan.begin()
+            check(busan.alive(), f"it has ended: {busan.err()!r}")
+            refused(busan.ask("GET", "/notes/1"), 503, "not_ready")
+            refused(busan.ask("POST", "/notes", "{}"), 503, "no_primary")
+            cluster.wait(lambda: "suspect" in busan.status()["reason"], "its status says so")
+            busan.stop()
+            with open(path, "rb") as file:
+                check(file.read() == before, "the segment was changed")
+        seoul.start()
+        busan.start()
+        refused(seoul.ask("POST", "/notes", "{}"), 503, "waiting_for_members")
+        seoul.ask("DELETE", "/_servers/busan")
+        cluster.wait_in_sync()
+        cluster.wait_equal()
+
+
+@suite.alone
+def a_primary_whose_log_rots_names_what_is_lost_and_gives_it_up_when_told():
+    boot = "/dev/null"  # no boot is known: local storage is never trusted after a kill
+    with Server("--boot-id-file", boot) as server:
+        posts(server, 60)
+        server.kill()
+        path = rot(server, b"marker-30-")
+        # Its log began with entry 1; 31 writes stand before the damage, and the epoch's own entry.
+        lost = rf"{re.escape(path)} is damaged at byte \d+: the log lacks entry 32 \(seq 31\)"
+        whole = r"all up to entry 31 \(seq 30\) is whole; entry 32 to 61 \(seq 31 to 60\) is lost"
+        will_not_start(server, lost, whole, "no backup was in sync", "--accept-data-loss")
+        says(start_with_loss(server), lost, whole, "kept as .*log.damaged", "goes on with what is whole")
+        equal([n["marker"] for n in ask(server, "GET", "/notes").json()], [f"marker-{n}-" for n in range(30)], "what is left")
+        posts(server, 5)
+        server.kill()
+        server.start()  # it begins with the checkpoint of what was whole
+        equal(len(ask(server, "GET", "/notes").json()), 35, "records after a crash of the machine")
+        check(os.path.exists(os.path.join(server.data, "log.damaged", os.path.basename(path))), "the evidence is kept")
+
+
+@suite.alone
+def what_local_storage_still_has_is_no_loss():
+    with Server() as server:
+        listed = posts(server, 60)
+        server.stop()
+        rot(server, b"marker-30-")
+        will_not_start(server, r"the log lacks entry 32 \(seq 31\); local storage has them",
+                       "no acknowledged write is known to be missing")
+        start_with_loss(server)
+        equal(ask(server, "GET", "/notes").text, listed, "the list")
+        equal(ask(server, "POST", "/notes", "{}").json()["id"], 61, "the next id")
+        server.kill()
+        server.start()
+        equal(len(ask(server, "GET", "/notes").json()), 61, "records")
+
+
+@suite.alone
+def what_was_seen_to_be_lost_is_not_forgotten_when_the_machine_crashes():
+    """The end of a log that rots looks like a torn write to who has only the log."""
+    with Server() as server:
+        posts(server, 10)
+        server.kill()
+        path, at = segment_with(server, b"marker-9-")
+        was = patched(path, at, b"X")
+        will_not_start(server, r"all up to entry 11 \(seq 10\) is whole")
+        for name in ("trust.0", "trust.1"):
+            os.remove(os.path.join(server.data, name))
+        will_not_start(server, r"all up to entry 10 \(seq 9\) is whole; entry 11 \(seq 10\) is lost")
+        patched(path, at, was)
+        server.start()  # what was put back is whole again
+        equal(len(ask(server, "GET", "/notes").json()), 10, "records")
+
+
+if __name__ == "__main__":
+    suite.main()
