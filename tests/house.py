@@ -70,6 +70,7 @@ def every_file_is_built():
     listed = {f"src/{name}/{file}" for name, (_, files) in modules().items() for file in files} | {"src/main.c"}
     there = {path_of(file) for file in SOURCES if file.suffix == ".c"}
     listed |= {f"tests/unit/{row[0]}.c" for row in meson_list("tests/meson.build", "units")}
+    listed |= {f"tests/unit/{row[0]}.c" for row in meson_list("tests/meson.build", "rule_tests")}
     listed |= {f"tests/fuzz/{row[0]}.c" for row in meson_list("tests/meson.build", "fuzz_targets")}
     listed |= {f"tests/sim/{file}" for file in meson_list("tests/meson.build", "sim_files")}
     listed |= {f"tests/sim/{row[1]}" for row in meson_list("tests/meson.build", "sims")}

@@ -265,9 +265,7 @@ void apply(struct node *n)
         any = true;
     if (!any)
         return;
-    if (!n->primary) {
-        atomic_store_explicit(&n->o.status->disk_full, false, memory_order_relaxed);
+    if (!n->primary)
         forward_give_back(n);
-    }
     wake_watching(n);
 }

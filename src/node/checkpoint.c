@@ -198,7 +198,7 @@ static int make_one(struct node *n)
     } else if (!stopping(n)) {
         char sentence[160];
         snprintf(sentence, sizeof sentence, "no checkpoint could be made: %s; the log is kept",
-                 start_sentence(rc));
+                 rc == ERR_DISK_FULL ? "the disk is full" : err_info(rc)->sentence);
         n->o.say(sentence);
     }
     return rc;

@@ -29,22 +29,6 @@ static void refuse_pending(struct node *n, unsigned first, int code, const char 
     order_give_back(n, detach_done(n));
 }
 
-/* Whether there is space for an entry, in the log and behind local storage (rule S22): 0,
- * ERR_DISK_FULL, or ERR_BUSY while the log's next segment is only not ready yet. */
-static int find_space(struct node *n)
-{
-    uint64_t free_bytes = 0, total_bytes = 0;
-    int rc = n->o.disk->space(n->o.disk->context, n->dir.path, &free_bytes, &total_bytes);
-    /* Before the look at the log, which finds the segment that was made meanwhile. */
-    bool no_space = atomic_load_explicit(&n->no_space, memory_order_acquire);
-    bool room = log_has_room(n->log, n->entry_bytes_max);
-    bool full = rc != 0 || free_bytes < n->reserve_bytes || (!room && no_space);
-    atomic_store_explicit(&n->o.status->disk_full, full, memory_order_release);
-    if (!room)
-        bell_ring(&n->prepare_bell);
-    return full ? ERR_DISK_FULL : room ? 0 : ERR_BUSY;
-}
-
 static int begin_entry(struct node *n, struct entry *e)
 {
     char *frame = log_frame_begin(n->log, n->entry_bytes_max);
@@ -99,7 +83,7 @@ bool entries_make(struct node *n)
     }
     if (n->flight.any || repl_busy(&n->repl))
         return false;
-    rc = find_space(n);
+    rc = space_find(n);
     if (rc == ERR_BUSY)
         return false;
     n->x.disk_full = rc == ERR_DISK_FULL;

@@ -193,7 +193,8 @@ struct node {
     uint64_t written_first_seq, written_seq; /* of the frame being written, for the message log */
     struct bell log_bell, prepare_bell;
     struct untold untold; /* a primary: those whom it tells of itself */
-    atomic_bool no_space; /* for the log's next segment, when it was last tried */
+    atomic_bool no_space;  /* for the log's next segment, when it was last tried */
+    atomic_bool log_stuck; /* the log thread's job finds none */
     atomic_bool stop_order, stop_log;
     pthread_t order_thread, log_thread, prepare_thread, help_thread, keep_thread;
     atomic_bool keep_stop, checkpoint_wanted, rotten;
@@ -268,6 +269,11 @@ int recover(struct node *n, char *why, size_t why_bytes);
 /* A backup's, once more, after data_dir_begin_install. */
 int recover_again(struct node *n, char *why, size_t why_bytes);
 
+/* space.c: for one entry, in the log and behind local storage: 0, ERR_DISK_FULL, or ERR_BUSY while
+ * the log's next segment is only not ready yet. Says, and puts into the status, what has changed.
+ */
+int space_find(struct node *n);
+
 /* suspect.c */
 int suspect_open_log(struct node *n, bool installing, char *why, size_t why_bytes);
 /* The disk failed (S11), or did not give back what it had: this life ends, and the next is suspect.
@@ -300,8 +306,9 @@ void apply(struct node *n); /* what is committed and can be */
 void step(struct node *n, const struct repl_event *e);
 
 /* jobs.c: what the log thread is asked to do */
-void jobs_ask(struct node *n);  /* the next one, if it does none */
-void jobs_done(struct node *n); /* takes the report, if there is one */
+void jobs_ask(struct node *n);    /* the next one, if it does none */
+void jobs_forget(struct node *n); /* what was accepted, where there is no space for it */
+void jobs_done(struct node *n);   /* takes the report, if there is one */
 
 /* links.c: connections and their messages */
 void links_arrived(struct node *n);

@@ -28,10 +28,8 @@ static void append_tail(struct node *n)
     unsigned count = frame_of_tail(n, &bytes);
     if (count == 0)
         return;
-    if (!log_has_room(n->log, bytes)) {
-        bell_ring(&n->prepare_bell); /* comes back when there is a segment */
+    if (space_find(n) != 0) /* comes back when there is */
         return;
-    }
     char *to = log_frame_begin(n->log, bytes);
     if (to == NULL)
         n->o.fatal("out of memory for an entry, or one that is longer than --record-bytes-max "
@@ -59,6 +57,16 @@ static void append_tail(struct node *n)
         .bytes = bytes,
     };
     n->frame_wanted = true;
+}
+
+/* S22: it was not acknowledged, and the primary has it. Else a backup could not say hello, and why
+ * it does not follow. */
+void jobs_forget(struct node *n)
+{
+    if (n->unwritten == NULL || n->frame_wanted || n->job_asked || space_find(n) != ERR_DISK_FULL)
+        return;
+    tail_cut(n, n->unwritten->e.index - 1);
+    step(n, &(struct repl_event){.kind = REPL_FORGOT});
 }
 
 void jobs_ask(struct node *n)
@@ -94,8 +102,6 @@ void jobs_done(struct node *n)
     if (n->job.kind == LOG_APPEND) {
         e.kind = REPL_DURABLE;
         n->since_checkpoint += (n->job.bytes / DISK_BLOCK_BYTES + 1) * DISK_BLOCK_BYTES;
-        if (!n->primary)
-            atomic_store_explicit(&n->o.status->disk_full, false, memory_order_relaxed);
     } else if (n->job.kind == LOG_CUT) {
         e.kind = REPL_CUT_DONE;
     } else {

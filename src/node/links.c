@@ -384,6 +384,7 @@ void links_called(struct node *n, struct help_job *job)
         order_say(n, "%s", n->trouble);
         return;
     }
+    jobs_forget(n);
     /* S8: what was accepted is on the disk first. */
     if (n->repl.durable != n->repl.last || n->repl.cutting)
         return;

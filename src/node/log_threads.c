@@ -24,13 +24,13 @@ static bool work(struct node *n)
 {
     for (;;) {
         int rc = do_job(n);
+        atomic_store_explicit(&n->log_stuck, rc == ERR_DISK_FULL, memory_order_release);
         if (rc == 0)
             return true;
         if (rc != ERR_DISK_FULL)
             suspect_fail(n, rc, "writing the log failed");
         if (atomic_load_explicit(&n->stop_order, memory_order_acquire))
             return false;
-        atomic_store_explicit(&n->o.status->disk_full, true, memory_order_release);
         bell_ring(&n->prepare_bell);
         bell_rest(&n->log_bell);
         bell_wait(&n->log_bell, FULL_WAIT_MS);

@@ -180,17 +180,6 @@ static void turn_end(void *node)
     stop_if_due(n);
 }
 
-/* S22: said once, each time it comes about. */
-static void say_full(struct node *n)
-{
-    bool full = atomic_load_explicit(&n->o.status->disk_full, memory_order_relaxed);
-    if (full && !n->full_said)
-        order_say(n, n->primary ? "the disk is full: writes are refused, reads go on"
-                                : "the disk is full: this backup acknowledges nothing until there "
-                                  "is space");
-    n->full_said = full;
-}
-
 /* The next start begins again from checkpoint and log. A backup goes on without serving, so that it
  * can be looked at; a primary's word is what others have, so it ends. */
 static void judge_scrub(struct node *n)
@@ -212,7 +201,7 @@ static void tick(void *node, uint64_t mono_us)
     step(n, &(struct repl_event){.kind = REPL_TIME, .now_us = mono_us});
     links_tick(n);
     copy_tick(n);
-    say_full(n);
+    (void)space_find(n); /* it comes back also where nobody writes */
     checkpoint_if_due(n);
     judge_scrub(n);
     if (!n->primary)

@@ -15,10 +15,17 @@ static void send_entries(struct node *n, struct link *l, const struct repl_membe
     l->next = u->last + 1;
 }
 
+/* S22: what has no space would only be kept in memory there. */
+static bool takes(const struct node *n, const struct repl_member *m)
+{
+    return !m->full || repl_required(&n->repl, m);
+}
+
 static void ship_to(struct node *n, struct link *l, const struct repl_member *m)
 {
     const struct entry *e = &n->flight.entry;
-    if (!n->flight.any || l->next != e->index || net_unsent(l->conn) > LINK_UNSENT_MAX)
+    if (!n->flight.any || !takes(n, m) || l->next != e->index ||
+        net_unsent(l->conn) > LINK_UNSENT_MAX)
         return;
     struct peer_update u = {
         .first = e->index,
@@ -30,9 +37,10 @@ static void ship_to(struct node *n, struct link *l, const struct repl_member *m)
 }
 
 /* A piece of the log, as far as it is durable here. */
-static void read_for(struct node *n, struct link *l)
+static void read_for(struct node *n, struct link *l, const struct repl_member *m)
 {
-    if (l->reading || l->next > n->repl.durable || net_unsent(l->conn) > LINK_UNSENT_MAX)
+    if (l->reading || !takes(n, m) || l->next > n->repl.durable ||
+        net_unsent(l->conn) > LINK_UNSENT_MAX)
         return;
     struct help_job *job = help_job_create();
     if (job == NULL)
@@ -80,7 +88,7 @@ static void each_link(struct node *n, bool all)
         if (!all)
             continue;
         if (!n->flight.any || l->next != n->flight.entry.index)
-            read_for(n, l);
+            read_for(n, l, m);
         tell_commit(n, l, m);
     }
 }

@@ -63,6 +63,7 @@ static void send_message(struct node *n, struct repl_action *a)
     if (m->kind == PEER_ACK) {
         m->ack.applied = n->state.applied;
         m->ack.digest = n->state.digest;
+        m->ack.full = atomic_load_explicit(&n->o.status->disk_full, memory_order_relaxed);
         m->ack.first_seq = n->written_first_seq;
         m->ack.last_seq = n->written_seq;
         if (!m->ack.beat) {

@@ -15,6 +15,8 @@ static void add_name(struct status_view *v, const struct peer_server *server)
 
 static const char *state_of(const struct repl *r, const struct repl_member *m)
 {
+    if (m->matched && m->full)
+        return "disk_full";
     if (m->matched && repl_in_sync(r, m))
         return "in_sync";
     if (m->matched)
@@ -109,6 +111,14 @@ static void give_reason(struct node *n, int refusal, struct status_view *v)
         snprintf(v->reason, sizeof v->reason,
                  "this server is suspect, and waits for a full copy%s%.100s",
                  n->trouble[0] != '\0' ? "; " : "", n->trouble);
+        return;
+    }
+    if (atomic_load_explicit(&n->o.status->disk_full, memory_order_relaxed) &&
+        (refusal == 0 || refusal == ERR_NOT_IN_SYNC)) {
+        snprintf(v->reason, sizeof v->reason,
+                 n->primary ? "the disk is full: writes are refused until there is space"
+                            : "the disk is full: this backup acknowledges nothing until there is "
+                              "space");
         return;
     }
     switch (refusal) {

@@ -273,6 +273,11 @@ int backup_step(struct repl *r, const struct repl_event *e, struct repl_actions 
         if (r->stage == REPL_SETTLING)
             settle(r, out);
         return 0;
+    case REPL_FORGOT:
+        if (r->link != 0)
+            return ERR_BAD_REQUEST;
+        r->last = r->durable;
+        return 0;
     case REPL_LINK_UP:
         return link_up(r, e, out);
     case REPL_LINK_DOWN:

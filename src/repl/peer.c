@@ -153,6 +153,7 @@ static void add_ack(struct buf *to, const struct peer_ack *a)
     add_u64(to, a->first_seq);
     add_u64(to, a->last_seq);
     add_u8(to, a->beat);
+    add_u8(to, a->full);
 }
 
 static void add_commit(struct buf *to, const struct peer_commit *c)
@@ -360,6 +361,7 @@ static void take_ack(struct cursor *c, struct peer_ack *a)
     a->first_seq = take_u64(c);
     a->last_seq = take_u64(c);
     a->beat = take_bool(c);
+    a->full = take_bool(c);
 }
 
 static void take_commit(struct cursor *c, struct peer_commit *to)

@@ -114,6 +114,7 @@ struct peer_ack {
     uint64_t digest;              /* of local storage at `applied` */
     uint64_t first_seq, last_seq; /* for the message log: what became durable; last < first: none */
     bool beat;                    /* answers a heartbeat */
+    bool full; /* the sender's disk: nothing more becomes durable until there is space (S22) */
 };
 
 struct peer_commit {

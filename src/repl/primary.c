@@ -1,5 +1,7 @@
 /* The step of a primary: entries, commits, and the time that its members take. Who they are, and
  * what becomes of them, is members.c's. */
+#include <stdio.h>
+
 #include "base/err.h"
 #include "repl/inside.h"
 
@@ -90,6 +92,25 @@ unsigned repl_copies(const struct repl *r, uint64_t index)
     return copies;
 }
 
+/* S22: one without space is not waited for unless it is in the set, which it then leaves as any
+ * that makes no progress; it is not let in again before it has space. */
+static void told_space(const struct repl *r, struct repl_member *m, bool full,
+                       struct repl_actions *out)
+{
+    if (full != m->full)
+        snprintf(repl_add(out, REPL_SAY)->sentence, DETAIL_BYTES_MAX,
+                 full ? "%s has no disk space: it acknowledges nothing until there is"
+                      : "%s has disk space again",
+                 m->server.name);
+    if (!full && m->full)
+        m->progress_us = r->now_us; /* from here on it can make some */
+    m->full = full;
+    if (full && !m->in_set) {
+        m->caught_up = false;
+        m->joining = m->joining && m->saving;
+    }
+}
+
 /* S18: of this epoch and session, or it does not count. */
 static void acknowledged(struct repl *r, const struct repl_event *e, struct repl_actions *out)
 {
@@ -113,9 +134,10 @@ static void acknowledged(struct repl *r, const struct repl_event *e, struct repl
         if (has > m->acknowledged)
             m->acknowledged = has;
     }
-    if (m->durable + REPL_JOIN_LAG >= r->last)
+    told_space(r, m, message->ack.full, out);
+    if (!m->full && m->durable + REPL_JOIN_LAG >= r->last)
         m->caught_up = true;
-    if (m->durable >= m->goal) {
+    if (!m->full && m->durable >= m->goal) {
         m->caught_up = m->caught_up || r->now_us <= m->goal_us + REPL_JOIN_LAG_US;
         m->goal = r->last;
         m->goal_us = r->now_us;
@@ -165,8 +187,8 @@ static void passed(struct repl *r, uint64_t now_us, struct repl_actions *out)
         struct repl_member *m = &r->members[i];
         if (m->link == 0)
             continue;
-        bool stuck =
-            m->matched && m->durable < r->last && now_us > m->progress_us + r->o.timeout_us;
+        bool stuck = m->matched && m->durable < r->last &&
+                     now_us > m->progress_us + r->o.timeout_us && (!m->full || repl_required(r, m));
         if (stuck || now_us > m->heard_us + r->o.timeout_us)
             members_lose(r, m, stuck ? "it made no progress" : "it did not answer", out);
     }
@@ -232,6 +254,7 @@ int primary_step(struct repl *r, const struct repl_event *e, struct repl_actions
             return ERR_NOT_FOUND;
         break;
     case REPL_CUT_DONE:
+    case REPL_FORGOT:
     case REPL_LINK_UP:
         return ERR_BAD_REQUEST;
     }

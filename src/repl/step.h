@@ -67,6 +67,7 @@ struct repl_member {
     bool matched;   /* in this session, as the next two */
     bool acked;     /* has reported what it has durable */
     bool caught_up; /* has been near enough to the end */
+    bool full;      /* its disk is, as it said last (S22): not let in, and not lost for it */
     unsigned link;  /* 0: not connected */
     uint64_t life, session;
     uint64_t look_up;   /* index whose entry is being looked up for the match; with !matched */
@@ -137,8 +138,10 @@ enum repl_event_kind {
     REPL_DURABLE, /* index: all up to it is durable here */
     REPL_SAVED,   /* the last REPL_SAVE is durable */
     REPL_CUT_DONE,
-    REPL_LINK_UP,   /* backup: a link to the primary is there, all that was accepted is durable and
-                       no cut is on its way; `points` for the hello */
+    REPL_FORGOT,  /* backup without a link: what was accepted and is not durable is given up, since
+                     there is no space for it (S22) */
+    REPL_LINK_UP, /* backup: a link to the primary is there, all that was accepted is durable and
+                     no cut is on its way; `points` for the hello */
     REPL_LINK_DOWN, /* link: it is gone, whoever closed it; also after REPL_CLOSE */
     REPL_MESSAGE,   /* link, message; with WELCOME also `point`: this log's entry at match.index, or
                        the point 0 where there is none such above the committed. An UPDATE whose

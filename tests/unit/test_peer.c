@@ -38,11 +38,11 @@ static void the_bytes_are_those_of_the_header(void **state)
 {
     (void)state;
     static const char expected[] =
-        "\xd5nt\x01\x05\x00\x00\x00\x29\x00\x00\x00....."
+        "\xd5nt\x01\x05\x00\x00\x00\x2a\x00\x00\x00....."
         "\x07\x06\x05\x04\x03\x02\x01\x12\x11\x00\x00\x00\x00\x00\x00"
         "\x02\x01\x01\x01\x01\x01\x01\x01\x04\x03\x03\x03\x03\x03\x03\x03"
         "\x06\x05\x05\x05\x05\x05\x05\x05\x08\x07\x07\x07\x07\x07\x07\x07"
-        "\x0a\x09\x09\x09\x09\x09\x09\x09\x01";
+        "\x0a\x09\x09\x09\x09\x09\x09\x09\x01\x00";
     struct buf b = {0};
     encode_sample(&b, PEER_ACK);
     assert_int_equal(b.bytes, sizeof expected - 1);
@@ -132,7 +132,8 @@ static void assert_same(const struct peer_message *a, const struct peer_message 
     case PEER_ACK:
         assert_true(a->ack.durable == b->ack.durable && a->ack.applied == b->ack.applied);
         assert_true(a->ack.digest == b->ack.digest && a->ack.first_seq == b->ack.first_seq);
-        assert_true(a->ack.last_seq == b->ack.last_seq && a->ack.beat == b->ack.beat);
+        assert_true(a->ack.last_seq == b->ack.last_seq && a->ack.beat == b->ack.beat &&
+                    a->ack.full == b->ack.full);
         break;
     case PEER_COMMIT:
         assert_true(a->commit.commit == b->commit.commit && a->commit.digest == b->commit.digest);

@@ -326,6 +326,53 @@ static void changes_of_the_set_follow_each_other_while_writes_go_on(void **state
     expect(&c, plain(REPL_PROPOSE), "append 1/5");
 }
 
+static struct repl_event full(struct step_case *c, unsigned link, uint64_t session, uint64_t index)
+{
+    struct repl_event e = ack(c, link, session, index);
+    c->message.ack.full = true;
+    return e;
+}
+
+static void S22_a_backup_without_space_is_not_let_in_before_it_has_some(void **state)
+{
+    (void)state;
+    struct step_case c;
+    begin(&c, 1);
+    after(&c, hello_at(&c, 1, "a", 11, 1, 1));
+    expect(&c, looked_up(1, 1, 1), "to 1: welcome 1/1 commit 1, stream 1 from 2");
+    expect(&c, full(&c, 1, 11, 1), "say");
+    expect(&c, plain(REPL_PROPOSE), "append 1/2");
+    expect(&c, durable(2), "commit 2"); /* nobody waits for it, */
+    assert_false(repl_required(&c.r, repl_member_of(&c.r, 1)));
+    for (uint64_t ms = 1200; ms < 20000; ms += 200) { /* nor is it lost while it answers */
+        after(&c, at_ms(ms));
+        expect(&c, full(&c, 1, 11, 1), "");
+    }
+    expect(&c, ack(&c, 1, 11, 1), "say");
+    expect(&c, ack(&c, 1, 11, 2), "save {p a}");
+}
+
+static void S22_a_backup_in_the_set_without_space_leaves_it_after_the_time_out(void **state)
+{
+    (void)state;
+    struct step_case c;
+    begin(&c, 1);
+    join(&c, "a", 1, 11, 1, 1);
+    expect(&c, plain(REPL_PROPOSE), "append 1/3");
+    expect(&c, durable(3), "");
+    expect(&c, full(&c, 1, 11, 2), "say");
+    bool lost = false;
+    for (uint64_t ms = 1200; ms < 5000 && !lost; ms += 200) {
+        assert_true(ms < 3400);
+        after(&c, at_ms(ms));
+        lost = strstr(c.said, "close 1, save {p}") != NULL;
+        if (!lost)
+            expect(&c, full(&c, 1, 11, 2), "");
+    }
+    assert_true(lost);
+    expect(&c, plain(REPL_SAVED), "say, commit 3, append 1/4 config {p}");
+}
+
 static void a_newer_generation_seen_ends_writes_for_good(void **state)
 {
     (void)state;
@@ -414,6 +461,8 @@ int main(void)
         cmocka_unit_test(members_that_were_seen_may_be_lost_before_the_epochs_start_is_committed),
         cmocka_unit_test(who_acknowledges_alone_commits_once_the_set_without_the_others_is_durable),
         cmocka_unit_test(changes_of_the_set_follow_each_other_while_writes_go_on),
+        cmocka_unit_test(S22_a_backup_without_space_is_not_let_in_before_it_has_some),
+        cmocka_unit_test(S22_a_backup_in_the_set_without_space_leaves_it_after_the_time_out),
         cmocka_unit_test(a_newer_generation_seen_ends_writes_for_good),
         cmocka_unit_test(a_newer_generation_seen_while_the_set_is_written_is_made_durable_after_it),
         cmocka_unit_test(a_primary_that_stood_still_drops_nobody_before_it_has_listened),

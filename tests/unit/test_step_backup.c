@@ -222,6 +222,21 @@ static void a_call_waits_until_what_was_accepted_is_durable(void **state)
     expect(&c, durable(9), "no place");
 }
 
+static void S22_what_there_is_no_space_for_is_forgotten_and_never_acknowledged(void **state)
+{
+    (void)state;
+    struct step_case c;
+    follow(&c, 5, 5);
+    expect(&c, update(&c, 6, 8, 5), "accept 8");
+    expect(&c, durable(6), "to 1: ack 6");
+    expect(&c, plain(REPL_FORGOT), "no place"); /* while it may still be written in this session */
+    expect(&c, down(1), "");
+    expect(&c, link_up(&c, 2), "no place");
+    expect(&c, plain(REPL_FORGOT), "");
+    expect(&c, link_up(&c, 2), "to 2: hello b promised 1 1/5 1/6");
+    expect(&c, welcome(&c, 1, 99, point_of(1, 6), 5), "to 2: ack 6");
+}
+
 static void a_refusal_is_kept_until_a_welcome(void **state)
 {
     (void)state;
@@ -287,6 +302,7 @@ int main(void)
         cmocka_unit_test(a_link_may_end_while_the_promise_is_written),
         cmocka_unit_test(a_link_may_end_while_entries_are_cut),
         cmocka_unit_test(a_call_waits_until_what_was_accepted_is_durable),
+        cmocka_unit_test(S22_what_there_is_no_space_for_is_forgotten_and_never_acknowledged),
         cmocka_unit_test(a_refusal_is_kept_until_a_welcome),
         cmocka_unit_test(writes_are_refused_until_the_primary_says_that_it_is_in_sync),
         cmocka_unit_test(a_silent_primary_is_called_again_but_not_after_an_own_stall),

@@ -159,7 +159,7 @@ static struct repl_event an_own_event(struct step_case *c, struct duties *d, uin
     case 3:
         return plain(REPL_PROPOSE);
     case 4:
-        return drop("a");
+        return below(2) == 0 ? drop("a") : plain(REPL_FORGOT);
     case 5:
         return link_up(c, (unsigned)(1 + below(LINKS)));
     case 6:
