@@ -67,8 +67,8 @@ static int start(struct repl *r, const struct repl_event *e)
 
 static int link_up(struct repl *r, const struct repl_event *e, struct repl_actions *out)
 {
-    if (r->o.suspect || r->stage != REPL_ALONE || r->durable != r->last || r->cutting || e->points_count == 0 ||
-        e->points_count > PEER_POINTS_MAX)
+    if (r->o.suspect || r->stage != REPL_ALONE || r->durable != r->last || r->cutting ||
+        e->points_count == 0 || e->points_count > PEER_POINTS_MAX)
         return ERR_BAD_REQUEST;
     r->stage = REPL_GREETED;
     r->link = e->link;
