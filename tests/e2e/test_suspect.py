@@ -164,7 +164,8 @@ def a_suspect_backup_serves_nothing_and_keeps_what_it_has_while_there_is_no_prim
         seoul, busan = cluster.servers
         posts(seoul, 60)
         cluster.wait_equal()
-        cluster.stop()
+        seoul.stop()  # first, so that its set holds busan
+        busan.stop()
         path = rot(busan, b"marker-30-")
         with open(path, "rb") as file:
             before = file.read()
