@@ -5,6 +5,7 @@ import time
 from cluster import Cluster, Load, Member, verify
 from harness import Http, NotRun, Suite, check, equal, refused
 from test_damage import SmallDisk
+from test_suspect import posts, rot
 
 suite = Suite()
 
@@ -80,6 +81,36 @@ def a_primary_without_space_refuses_writes_through_every_server():
             disk.free()
             cluster.wait_writable(busan)
             verify(cluster, load)
+    finally:
+        disk.close()
+
+
+@suite.alone
+def a_full_copy_without_space_is_named_and_comes_when_there_is_some():
+    disk = OnDisk()
+    try:
+        with Cluster(0) as cluster:
+            seoul = cluster.primary
+            jeju = on_disk(disk, "jeju", "--threads", "2", primary=seoul.host)
+            cluster.backups.append(jeju)
+            jeju.start()
+            cluster.wait_in_sync()
+            posts(seoul, 60)
+            cluster.wait_equal()
+            jeju.stop()
+            rot(jeju, b"marker-30-")
+            seoul.stop()
+            jeju.begin()  # it needs a full copy, and there is nobody to ask yet
+            disk.fill()
+            seoul.start()
+            cluster.wait(lambda: "no space for its copy" in jeju.err(), "it says what it lacks")
+            cluster.wait(lambda: "no space for its copy" in jeju.status().get("reason", ""), "its status says so, too")
+            equal(seoul.ask("POST", "/notes", "{}").status, 201, "a write at the primary")
+            refused(jeju.ask("GET", "/notes/1"), 503, "not_ready")
+            disk.free()
+            cluster.wait_in_sync()
+            cluster.wait_equal()
+            equal(jeju.texts("/notes"), seoul.texts("/notes"), "the lists")
     finally:
         disk.close()
 

@@ -194,6 +194,24 @@ static void open_again(struct disk_fake *f, const struct log_options *o, uint64_
     log_close(log);
 }
 
+/* A survey goes through the entries in order, each in a frame or in a gap. */
+static int survey_frame(void *context, const struct log_position *p, struct span payload)
+{
+    uint64_t *next = context;
+    (void)payload;
+    assert(p->first_index <= *next && p->first_index + p->entries > *next);
+    *next = p->first_index + p->entries;
+    return 0;
+}
+
+static void survey_gap(void *context, const struct log_gap *g)
+{
+    uint64_t *next = context;
+    assert(g->first == *next && (g->last == 0 || g->last >= g->first));
+    if (g->last != 0)
+        *next = g->last + 1;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct input in;
@@ -226,6 +244,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         open_again(f, &o, from, committed, &first);
     } else {
         assert((code == ERR_CORRUPT || code == ERR_NEWER) && why[0] != 0);
+        uint64_t next = from;
+        assert(log_survey(&disk, "log", from, survey_frame, survey_gap, &next) == 0);
         assert(unchanged(f, &in));
     }
     disk_fake_destroy(f);
