@@ -192,7 +192,7 @@ struct node {
     struct repl_action own;
     uint64_t written_first_seq, written_seq; /* of the frame being written, for the message log */
     struct bell log_bell, prepare_bell;
-    struct untold untold; /* a primary: those whom it tells of itself */
+    struct untold untold;  /* a primary: those whom it tells of itself */
     atomic_bool no_space;  /* for the log's next segment, when it was last tried */
     atomic_bool log_stuck; /* the log thread's job finds none */
     atomic_bool stop_order, stop_log;

@@ -179,7 +179,15 @@ int promotion_open(struct promotion *p, const struct disk *disk, const char *dat
     struct log_ends here, there;
     p->old.lock_fd = -1;
     c->has_old = old_state != NULL;
+    struct suspicion s;
     int rc = data_dir_look(&p->dir, disk, data, false, boot_id_file, why, why_bytes);
+    if (rc == 0 && data_dir_suspected(&p->dir, &s)) { /* S11, S12 */
+        snprintf(why, why_bytes,
+                 "%s is suspect: its disk failed, or its log was found damaged; promote another "
+                 "backup; nothing was changed",
+                 p->dir.identity.server.name);
+        rc = ERR_CORRUPT;
+    }
     if (rc == 0)
         rc = look_at(&p->dir, &c->self, &here, why, why_bytes);
     if (rc == 0 && c->has_old)

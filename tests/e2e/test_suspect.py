@@ -178,6 +178,8 @@ def a_suspect_backup_serves_nothing_and_keeps_what_it_has_while_there_is_no_prim
             busan.stop()
             with open(path, "rb") as file:
                 check(file.read() == before, "the segment was changed")
+        code, _, err = run("promote", "--data", busan.data, "--accept-data-loss")
+        check(code == 1 and "suspect" in err, f"it cannot be promoted: {code}, {err!r}")
         seoul.start()
         busan.start()
         refused(seoul.ask("POST", "/notes", "{}"), 503, "waiting_for_members")
