@@ -160,7 +160,7 @@ static void welcomed(struct repl *r, const struct repl_event *e, struct repl_act
     r->matched = w->match.index;
     r->cut_due = w->match.index < r->last;
     r->commit_known = w->commit;
-    r->goal = w->commit;
+    r->goal = w->goal;
     r->stage = REPL_SETTLING;
     /* S1, over the link that this server opened to its own primary only. */
     if (epoch != r->hard.promised_epoch || stranger) {

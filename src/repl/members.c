@@ -244,6 +244,8 @@ static void begin_session(struct repl *r, struct repl_member *m, const struct pe
     message->welcome.life = r->o.life;
     message->welcome.match = *match;
     message->welcome.commit = r->committed;
+    /* What this primary can prove committed may be less than its last life acknowledged. */
+    message->welcome.goal = r->admitting ? r->committed : r->epoch_start;
     struct repl_action *stream = repl_add(out, REPL_STREAM);
     stream->link = m->link;
     stream->index = match->index + 1;

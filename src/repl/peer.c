@@ -127,6 +127,7 @@ static void add_welcome(struct buf *to, const struct peer_welcome *w)
     add_u64(to, w->life);
     add_point(to, &w->match);
     add_u64(to, w->commit);
+    add_u64(to, w->goal);
 }
 
 static void add_refuse(struct buf *to, const struct peer_refuse *r)
@@ -332,6 +333,7 @@ static void take_welcome(struct cursor *c, struct peer_welcome *w)
     w->life = take_u64(c);
     w->match = take_point(c);
     w->commit = take_u64(c);
+    w->goal = take_u64(c);
 }
 
 static void take_refuse(struct cursor *c, struct peer_refuse *r)

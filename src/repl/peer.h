@@ -78,6 +78,7 @@ struct peer_welcome {
     uint64_t life;
     struct peer_point match; /* highest entry that both have */
     uint64_t commit;
+    uint64_t goal; /* whoever has applied that lacks nothing that was acknowledged before */
 };
 
 enum peer_refusal {

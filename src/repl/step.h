@@ -122,7 +122,7 @@ struct repl {
     uint64_t session;      /* the last that was asked for: no message of an older one counts */
     uint64_t matched;      /* highest index known to be the primary's too, in this session (S10) */
     uint64_t commit_known; /* the primary's */
-    uint64_t goal;         /* what was committed when the session began */
+    uint64_t goal;         /* what was acknowledged before the session began is up to here */
     uint64_t heard_us;
     struct peer_server primary;
     enum peer_refusal refusal;               /* the last one, */

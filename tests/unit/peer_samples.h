@@ -48,7 +48,8 @@ static inline struct peer_message sample(enum peer_kind kind)
                                           .server = server("a", 8),
                                           .life = 5,
                                           .match = {.epoch = 6, .index = 7, .chain = 8},
-                                          .commit = 9};
+                                          .commit = 9,
+                                          .goal = 10};
         break;
     case PEER_REFUSE:
         m.refuse = (struct peer_refuse){.code = REFUSE_FULL,

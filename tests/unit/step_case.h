@@ -334,7 +334,7 @@ static inline struct repl_event welcome(struct step_case *c, uint64_t epoch, uin
     c->message.welcome.server = server_of("p", 1);
     c->message.welcome.life = life;
     c->message.welcome.match = match;
-    c->message.welcome.commit = commit;
+    c->message.welcome.commit = c->message.welcome.goal = commit;
     e.point = match;
     return e;
 }

@@ -56,7 +56,7 @@ static void the_bytes_are_those_of_the_header(void **state)
         "\x01\x02\x03\0\0\0\0\0\0\0\0\0\0\0\0\0\x04\0\0\0\x01"
         "a\x08\x08\x08\x08\x08\x08\x08\x08\x08\x08\x08\x08\x08\x08\x08\x08"
         "\x05\0\0\0\0\0\0\0\x06\0\0\0\0\0\0\0\x07\0\0\0\0\0\0\0"
-        "\x08\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0";
+        "\x08\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0\x0a\0\0\0\0\0\0\0";
     assert_int_equal(b.bytes, PEER_HEAD_BYTES + sizeof welcome - 1);
     assert_memory_equal(b.at + PEER_HEAD_BYTES, welcome, sizeof welcome - 1);
     buf_finish(&b);
@@ -117,7 +117,8 @@ static void assert_same(const struct peer_message *a, const struct peer_message 
         assert_same_server(&a->welcome.server, &b->welcome.server);
         assert_same_point(a->welcome.match, b->welcome.match);
         assert_true(a->welcome.generation == b->welcome.generation &&
-                    a->welcome.life == b->welcome.life && a->welcome.commit == b->welcome.commit);
+                    a->welcome.life == b->welcome.life && a->welcome.commit == b->welcome.commit &&
+                    a->welcome.goal == b->welcome.goal);
         break;
     case PEER_REFUSE:
         assert_int_equal(a->refuse.code, b->refuse.code);

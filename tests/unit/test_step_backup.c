@@ -255,6 +255,28 @@ static void a_refusal_is_kept_until_a_welcome(void **state)
     assert_string_equal(c.r.refusal_sentence, "");
 }
 
+static void what_is_acknowledged_may_be_more_than_what_a_starting_primary_can_prove(void **state)
+{
+    (void)state;
+    struct step_case c;
+    make_backup(&c, 7, 5);
+    c.r.hard.complete = true;
+    after(&c, link_up(&c, 1));
+    struct repl_event e = welcome(&c, 1, 99, point_of(1, 7), 5);
+    c.message.welcome.goal = 8; /* its EPOCH-START, which it has not committed */
+    after(&c, e);
+    after(&c, plain(REPL_SAVED));
+    assert_int_equal(c.r.stage, REPL_FOLLOWING);
+    assert_false(repl_may_read(&c.r, false));
+    after(&c, update(&c, 8, 8, 5));
+    after(&c, durable(8));
+    assert_false(repl_may_read(&c.r, false));
+    e = message(&c, 1, PEER_COMMIT, 1, c.r.session);
+    c.message.commit.commit = 8;
+    after(&c, e);
+    assert_true(repl_may_read(&c.r, false));
+}
+
 static void writes_are_refused_until_the_primary_says_that_it_is_in_sync(void **state)
 {
     (void)state;
@@ -304,6 +326,7 @@ int main(void)
         cmocka_unit_test(a_call_waits_until_what_was_accepted_is_durable),
         cmocka_unit_test(S22_what_there_is_no_space_for_is_forgotten_and_never_acknowledged),
         cmocka_unit_test(a_refusal_is_kept_until_a_welcome),
+        cmocka_unit_test(what_is_acknowledged_may_be_more_than_what_a_starting_primary_can_prove),
         cmocka_unit_test(writes_are_refused_until_the_primary_says_that_it_is_in_sync),
         cmocka_unit_test(a_silent_primary_is_called_again_but_not_after_an_own_stall),
     };
