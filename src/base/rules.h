@@ -16,9 +16,11 @@ enum repl_rule {
     S8,
     S9,
     S10,
+    S13,
     S14,
     S15,
     S18,
+    S19,
     S23,
     REPL_RULES,
     /* and of the log and the start of a server */

@@ -2,6 +2,7 @@
 #include "repl/fates.h"
 
 #include "base/err.h"
+#include "base/rules.h"
 #include "repl/forward.h"
 
 void fates_init(struct fates *f)
@@ -67,7 +68,7 @@ void fates_lost(struct fates *f, uint64_t applied)
         if (b->fate == FATE_SENT)
             no_longer_sent(f, b);
         buf_reset(&b->answers, SIZE_MAX);
-        write_batch_fill(b, 0, ERR_OUTCOME_UNKNOWN, "");
+        write_batch_fill(b, 0, RULE(S19) ? ERR_OUTCOME_UNKNOWN : ERR_NO_PRIMARY, "");
         b->fate = FATE_DONE;
     }
 }

@@ -35,7 +35,7 @@ enum peer_refusal full_copy_offer(const struct repl *r, const struct peer_copy_a
     }
     *head = (struct peer_copy_head){.at = *at, .bytes = bytes};
     memcpy(head->cluster, r->hard.cluster, PEER_ID_BYTES);
-    bool same = same_point(&ask->have, at);
+    bool same = same_point(&ask->have, at) || (!RULE(S13) && ask->have.index != 0);
     if (same && ask->offset <= bytes)
         head->offset = ask->offset; /* it goes on where it was cut off */
     return REFUSE_OTHER;
@@ -52,14 +52,14 @@ void full_copy_ask(const struct repl *r, const struct full_copy *c, struct peer_
 const char *full_copy_begin(struct full_copy *c, const struct repl *r,
                             const struct peer_copy_head *head)
 {
-    bool goes_on = same_point(&head->at, &c->at) && head->bytes == c->bytes;
+    bool goes_on = (same_point(&head->at, &c->at) && head->bytes == c->bytes) || !RULE(S13);
     if (foreign(r->hard.cluster, head->cluster))
         return "it belongs to another cluster";
     if (head->offset != 0 && (!goes_on || head->offset != c->got))
         return "it goes on with a copy that was not begun";
     if (head->offset > head->bytes)
         return "it sent what is no copy";
-    if (head->at.index < r->committed && !r->o.suspect)
+    if (RULE(S13) && head->at.index < r->committed && !r->o.suspect)
         return "its copy is older than what is committed here";
     *c = (struct full_copy){.at = head->at, .bytes = head->bytes, .got = head->offset};
     return NULL;
@@ -75,5 +75,5 @@ const char *full_copy_take(struct full_copy *c, const struct peer_copy_chunk *ch
 
 bool full_copy_good(const struct full_copy *c, int rc, const struct peer_point *is)
 {
-    return rc == 0 && same_point(is, &c->at);
+    return !RULE(S13) || (rc == 0 && same_point(is, &c->at));
 }

@@ -24,6 +24,7 @@ void checks_finish(struct world *w)
 {
     free(w->truth.canon);
     free(w->truth.born);
+    history_finish(&w->truth.history);
 }
 
 /* --- I4: one entry per (epoch, index) that anybody has seen, ever --- */
@@ -66,10 +67,17 @@ void check_shipped(struct world *w, const struct entry *e)
 
 /* --- What a disk has for sure --- */
 
+/* What is trimmed is in the checkpoint. */
 static bool has(const struct world *w, const struct disk *d, uint64_t index)
 {
-    return index == 0 || (index <= disk_kept(d) && index <= w->truth.canon_count &&
-                          d->log[index - 1].e.chain == w->truth.canon[index - 1]);
+    const struct truth *t = &w->truth;
+    if (index == 0 || index > t->canon_count)
+        return index == 0;
+    if (index >= d->first && !d->installing)
+        return index <= disk_kept(d) && disk_at(d, index)->e.chain == t->canon[index - 1].chain;
+    const struct image *c = d->checkpoint;
+    return c != NULL && c->state.applied >= index && c->state.applied <= t->canon_count &&
+           c->state.chain == t->canon[c->state.applied - 1].chain;
 }
 
 /* A member of the set that need not have anything: nobody carries its name any more, or its disk
@@ -108,7 +116,7 @@ static void check_set(struct world *w, const struct peer_set *set)
         if (excused(w, s))
             continue;
         /* Of an old copy no more can be asked than what the primary can prove now. */
-        uint64_t known = s->disk.damaged ? w->servers[PRIMARY].disk.applied : t->committed;
+        uint64_t known = s->disk.damaged ? disk_applied(&w->servers[PRIMARY].disk) : t->committed;
         if (!has(w, &s->disk, t->acked_by_all < known ? t->acked_by_all : known))
             complain(w, "I2: entry %llu is acknowledged, and %s in the set does not have it",
                      (u)t->acked_by_all, s->name);
@@ -141,28 +149,51 @@ static void check_primary(struct world *w)
 
 /* --- I1 and I5 --- */
 
-static void check_applied(struct world *w, struct server *s)
+/* The first to apply it says what it is, and how the one order of writes goes on. */
+static void learn(struct world *w, const struct disk *d, uint64_t index)
+{
+    struct truth *t = &w->truth;
+    char why[WHY_BYTES];
+    if (t->canon_size < index) {
+        t->canon_size = t->canon_size == 0 ? 1024 : 2 * t->canon_size;
+        t->canon = realloc(t->canon, t->canon_size * sizeof *t->canon);
+        assert(t->canon != NULL);
+    }
+    const struct entry *e = &disk_at(d, index)->e;
+    t->canon[t->canon_count++] = (struct canon){.chain = e->chain};
+    history_entry(&t->history, e, why);
+    if (why[0] != '\0')
+        complain(w, "%s", why);
+}
+
+void check_applied(struct world *w, struct server *s)
 {
     struct truth *t = &w->truth;
     const struct disk *d = &s->disk;
-    if (d->applied > d->count || disk_kept(d) < d->applied ||
-        disk_point(d, d->applied).chain != d->applied_chain) {
+    const struct store_state *state = &d->local.state;
+    if (state->applied == 0 || d->installing)
+        return;
+    if (disk_kept(d) < state->applied || disk_point(d, state->applied).chain != state->chain) {
         complain(w, "S9: %s has applied entry %llu, and its log no longer has it", s->name,
-                 (u)d->applied);
+                 (u)state->applied);
         return;
     }
-    if (d->applied > t->canon_count) {
-        while (t->canon_size < d->applied) {
-            t->canon_size = t->canon_size == 0 ? 1024 : 2 * t->canon_size;
-            t->canon = realloc(t->canon, t->canon_size * sizeof *t->canon);
-            assert(t->canon != NULL);
-        }
-        for (; t->canon_count < d->applied; t->canon_count++)
-            t->canon[t->canon_count] = d->log[t->canon_count].e.chain;
-    }
-    if (d->applied != 0 && t->canon[d->applied - 1] != d->applied_chain && !w->plan.primary_lost)
+    if (state->applied == s->checked_applied)
+        return;
+    s->checked_applied = state->applied;
+    while (t->canon_count < state->applied && t->canon_count + 1 >= d->first)
+        learn(w, d, t->canon_count + 1);
+    if (t->canon_count < state->applied || w->plan.primary_lost)
+        return;
+    struct canon *c = &t->canon[state->applied - 1];
+    if (c->chain != state->chain)
         complain(w, "I1: %s has applied another entry %llu than others have", s->name,
-                 (u)d->applied);
+                 (u)state->applied);
+    if (c->digest == 0)
+        c->digest = state->digest;
+    else if (c->digest != state->digest)
+        complain(w, "I1: %s has other records than others have after entry %llu", s->name,
+                 (u)state->applied);
 }
 
 static void check_positions(struct world *w, struct server *s)
@@ -174,24 +205,26 @@ static void check_positions(struct world *w, struct server *s)
                  (u)d->promised_max, (u)d->hard.promised_epoch);
     d->promised_max = d->hard.promised_epoch;
     for (; s->checked_durable < d->durable; s->checked_durable++)
-        check_shipped(w, &d->log[s->checked_durable].e);
+        if (s->checked_durable + 1 >= d->first)
+            check_shipped(w, &disk_at(d, s->checked_durable + 1)->e);
     if (s->checked_durable > d->durable)
         s->checked_durable = d->durable;
-    if (!s->up)
+    uint64_t applied = disk_applied(d);
+    if (!s->up || d->installing)
         return;
-    if (r->committed < s->seen_committed || d->applied < s->seen_applied ||
+    if (r->committed < s->seen_committed || applied < s->seen_applied ||
         r->hard.promised_epoch < s->seen_promised)
         complain(w,
                  "I5: %s went back: committed %llu to %llu, applied %llu to %llu, promised %llu "
                  "to %llu",
-                 s->name, (u)s->seen_committed, (u)r->committed, (u)s->seen_applied, (u)d->applied,
+                 s->name, (u)s->seen_committed, (u)r->committed, (u)s->seen_applied, (u)applied,
                  (u)s->seen_promised, (u)r->hard.promised_epoch);
     s->seen_committed = r->committed;
-    s->seen_applied = d->applied;
+    s->seen_applied = applied;
     s->seen_promised = r->hard.promised_epoch;
-    if (d->applied != r->committed)
+    if (applied != r->committed)
         complain(w, "S10: %s has committed %llu and applied %llu", s->name, (u)r->committed,
-                 (u)d->applied);
+                 (u)applied);
     if (r->last != d->count && !d->cutting)
         complain(w, "driver: %s's log ends at %llu, the step believes at %llu", s->name,
                  (u)d->count, (u)r->last);
@@ -204,18 +237,19 @@ void check_all(struct world *w)
         check_positions(w, &w->servers[i]);
     }
     struct truth *t = &w->truth;
-    if (w->servers[PRIMARY].disk.applied > t->committed)
-        t->committed = w->servers[PRIMARY].disk.applied;
+    if (disk_applied(&w->servers[PRIMARY].disk) > t->committed)
+        t->committed = disk_applied(&w->servers[PRIMARY].disk);
     if (!w->plan.primary_lost && t->complaint[0] == '\0')
         check_primary(w);
 }
 
-/* --- Acknowledged: on how many disks (S23) --- */
+/* --- Committed by the primary, which then answers: on how many disks (S23) --- */
 
-void check_acknowledged(struct world *w, const struct server *s, const struct entry *e)
+void check_committed(struct world *w, const struct server *s, const struct entry *e)
 {
     struct truth *t = &w->truth;
-    w->counts.acknowledged++;
+    if (e->kind != ENTRY_WRITES)
+        return;
     t->acked = e->index > t->acked ? e->index : t->acked;
     if (!s->r.o.ack_all || w->plan.primary_lost)
         return;
@@ -235,11 +269,11 @@ void check_acknowledged(struct world *w, const struct server *s, const struct en
 static void check_refusal(struct world *w, const struct wire *wire, const struct peer_refuse *m)
 {
     const struct server *s = &w->servers[wire->server[CALLER]];
-    bool innocent = w->strict && !w->plan.primary_lost && !wire->tainted && wire->open[CALLER] &&
+    bool innocent = w->o.strict && !w->plan.primary_lost && !wire->tainted && wire->open[CALLER] &&
                     s->up && s->life == wire->life[CALLER];
     if (innocent &&
         (m->code == REFUSE_MISMATCH || m->code == REFUSE_EPOCH || m->code == REFUSE_CLUSTER ||
-         m->code == REFUSE_NO_LOG || (m->code == REFUSE_ROLLED_BACK && !s->disk.restored)))
+         (m->code == REFUSE_ROLLED_BACK && !s->disk.restored)))
         complain(w, "refusal: of %s for no reason: %s", s->name, m->sentence);
 }
 
@@ -287,8 +321,9 @@ bool check_healed(struct world *w)
         members++;
         if (!s->up || s->r.stage != REPL_FOLLOWING || repl_refusal(&s->r) != 0)
             return false;
-        same = same && s->disk.applied == p->disk.applied &&
-               s->disk.applied_chain == p->disk.applied_chain;
+        same = same && disk_applied(&s->disk) == disk_applied(&p->disk) &&
+               s->disk.local.state.chain == p->disk.local.state.chain &&
+               s->disk.local.state.digest == p->disk.local.state.digest;
         if (p->r.o.ack_all && !in_set(&p->disk.hard.set, s->disk.id))
             return false;
     }

@@ -3,36 +3,65 @@
 #include <assert.h>
 #include <string.h>
 
-#include "base/hash.h"
+#include "base/err.h"
 #include "sim.h"
 
 enum { UPDATE_ENTRIES_MAX = 24, CALL_FIRST_US = 50 * MS, CALL_MAX_US = 1000 * MS };
 
 /* --- What a primary sends of its own accord --- */
 
+static void give_up_link(struct world *w, struct server *s, struct wire *wire, unsigned side)
+{
+    unsigned link = wire->link[side];
+    wire_close(w, wire, side);
+    if (side == CALLER)
+        order_lost(w, s);
+    driver_step(w, s, &(struct repl_event){.kind = REPL_LINK_DOWN, .link = link});
+}
+
+/* What is durable here, and the one entry that is on its way. */
 static void ship(struct world *w, struct server *s, struct wire *wire)
 {
     const struct repl_member *m = repl_member_of(&s->r, wire->link[CALLED]);
     while (m != NULL && wire->streaming && wire->next <= s->disk.count) {
-        struct entry list[UPDATE_ENTRIES_MAX];
+        if (wire->next < s->disk.first) {
+            tell(w, "%s: the log no longer has entry %llu for %u", s->name,
+                 (unsigned long long)wire->next, wire->link[CALLED]);
+            wire_close(w, wire, CALLED);
+            later(w, 1, DO_DOWN, s, wire->link[CALLED], 0);
+            return;
+        }
         uint64_t left = s->disk.count - wire->next + 1;
         uint64_t count = chance_between(&w->chance, 1, UPDATE_ENTRIES_MAX);
         if (count > left)
             count = left;
         struct peer_message message = {
             .kind = PEER_UPDATE, .epoch = s->r.epoch, .session = m->session};
+        buf_reset(&s->scratch, SIZE_MAX);
         for (uint64_t i = 0; i < count; i++) {
-            list[i] = s->disk.log[wire->next - 1 + i].e;
-            check_shipped(w, &list[i]);
+            const struct logged *l = disk_at(&s->disk, wire->next + i);
+            buf_add(&s->scratch, l->at, l->bytes);
+            check_shipped(w, &l->e);
         }
         message.update.first = wire->next;
         message.update.last = wire->next + count - 1;
-        message.update.commit = s->disk.applied;
+        message.update.commit = disk_applied(&s->disk);
         message.update.in_sync = repl_in_sync(&s->r, m);
-        message.update.entries = span((const char *)list, count * sizeof list[0]);
+        message.update.entries = buf_span(&s->scratch);
         wire->next += count;
         wire_send(w, wire, CALLED, &message);
     }
+}
+
+void driver_tell_commit(struct world *w, struct server *s, struct wire *wire)
+{
+    const struct repl_member *m = repl_member_of(&s->r, wire->link[CALLED]);
+    if (m == NULL || !wire->streaming)
+        return;
+    struct peer_message message = {.kind = PEER_COMMIT, .epoch = s->r.epoch, .session = m->session};
+    message.commit.commit = disk_applied(&s->disk);
+    message.commit.in_sync = repl_in_sync(&s->r, m);
+    wire_send(w, wire, CALLED, &message);
 }
 
 static void each_link(struct world *w, struct server *s, bool commit)
@@ -42,36 +71,31 @@ static void each_link(struct world *w, struct server *s, bool commit)
         if (wire->number == 0 || !wire->open[CALLED] || wire->server[CALLED] != s->number ||
             wire->life[CALLED] != s->life || !wire->streaming)
             continue;
-        const struct repl_member *m = repl_member_of(&s->r, wire->link[CALLED]);
-        if (m == NULL)
-            continue;
-        if (!commit) {
+        if (commit)
+            driver_tell_commit(w, s, wire);
+        else
             ship(w, s, wire);
-            continue;
-        }
-        struct peer_message message = {
-            .kind = PEER_COMMIT, .epoch = s->r.epoch, .session = m->session};
-        message.commit.commit = s->disk.applied;
-        message.commit.in_sync = repl_in_sync(&s->r, m);
-        wire_send(w, wire, CALLED, &message);
     }
 }
 
 /* --- Disk --- */
 
-static uint64_t disk_us(struct world *w, const struct server *s)
+uint64_t driver_disk_us(struct world *w, const struct server *s)
 {
     uint64_t most_us = s->slow_us > w->now_us ? 20 * w->plan.disk_us : w->plan.disk_us;
     return chance_skewed(&w->chance, most_us);
 }
 
-/* Writes to the log are done one after another. */
-static void write_up_to(struct world *w, struct server *s, uint64_t index)
+/* Writes to the log are done one after another; a full disk takes none. */
+void driver_write_log(struct world *w, struct server *s)
 {
+    if (s->disk.asked == s->disk.count || s->full_us > w->now_us)
+        return;
     if (s->disk_us < w->now_us)
         s->disk_us = w->now_us;
-    s->disk_us += disk_us(w, s);
-    later(w, s->disk_us - w->now_us, DO_FLUSH, s, 0, index);
+    s->disk_us += driver_disk_us(w, s);
+    s->disk.asked = s->disk.count;
+    later(w, s->disk_us - w->now_us, DO_FLUSH, s, 0, s->disk.count);
 }
 
 static void maybe_stale(struct world *w)
@@ -82,17 +106,12 @@ static void maybe_stale(struct world *w)
 
 static void append(struct world *w, struct server *s, const struct repl_action *a)
 {
-    struct entry e = {
-        .epoch = a->epoch, .index = a->index, .kind = a->entry, .payload = chance_next(&w->chance)};
-    for (unsigned i = 0; i < a->set.count; i++)
-        e.set = hash64(e.set, a->set.list[i].id, PEER_ID_BYTES);
-    e.chain = entry_chain(&e, disk_point(&s->disk, s->disk.count).chain);
-    disk_append(&s->disk, &e, s->disk.applied);
+    order_append(w, s, a);
     maybe_stale(w);
     bool ship_first = chance_percent(&w->chance, 50);
     if (ship_first)
         each_link(w, s, false);
-    write_up_to(w, s, e.index);
+    driver_write_log(w, s);
     if (!ship_first)
         each_link(w, s, false);
 }
@@ -104,7 +123,7 @@ static void save(struct world *w, struct server *s, const struct repl_action *a)
     s->disk.hard_next = s->r.hard;
     if (s->number == PRIMARY)
         s->disk.hard_next.set = a->set;
-    later(w, disk_us(w, s), DO_SAVE, s, 0, 0);
+    later(w, driver_disk_us(w, s), DO_SAVE, s, 0, 0);
 }
 
 static void cut(struct world *w, struct server *s, uint64_t index)
@@ -113,22 +132,41 @@ static void cut(struct world *w, struct server *s, uint64_t index)
     s->disk.cutting = true;
     s->disk.cut_to = index;
     w->counts.cuts++;
-    later(w, disk_us(w, s), DO_CUT, s, 0, 0);
+    later(w, driver_disk_us(w, s), DO_CUT, s, 0, 0);
 }
 
+/* One transaction's worth. */
+static int apply_some(struct server *s, uint64_t to)
+{
+    struct disk *d = &s->disk;
+    uint64_t last = to < disk_applied(d) + 8 ? to : disk_applied(d) + 8;
+    int rc = local_begin(&d->local);
+    for (uint64_t i = disk_applied(d) + 1; rc == 0 && i <= last; i++)
+        rc = entry_apply(d->local.txn, &disk_at(d, i)->e);
+    return rc == 0 ? local_commit(&d->local) : rc;
+}
+
+/* S10: local storage first, then the answers, and the word to the backups. */
 static void apply(struct world *w, struct server *s, uint64_t index)
 {
     bool told = s->number == PRIMARY && chance_percent(&w->chance, 80);
-    for (; s->disk.applied < index; s->disk.applied++) {
-        const struct entry *e = &s->disk.log[s->disk.applied].e;
-        s->disk.applied_chain = e->chain;
-        if (s->number == PRIMARY && e->kind == REPL_ENTRY_WRITES && e->epoch == s->r.epoch)
-            check_acknowledged(w, s, e);
+    while (disk_applied(&s->disk) < index) {
+        uint64_t next = disk_applied(&s->disk) + 1;
+        bool flies = s->flight.any && s->flight.entry.index == next;
+        uint64_t to =
+            s->flight.any && s->flight.entry.index <= index ? s->flight.entry.index - 1 : index;
+        int rc = flies ? order_apply_flight(w, s) : apply_some(s, to);
+        if (rc != 0) {
+            complain(w, "S21: %s cannot apply entry %llu: %d", s->name, (unsigned long long)next,
+                     rc);
+            return;
+        }
     }
-    if (told) /* else with the next update or heartbeat */
+    check_applied(w, s);
+    if (s->number != PRIMARY)
+        order_reached(w, s);
+    else if (told) /* else with the next update or heartbeat */
         each_link(w, s, true);
-    if (s->number == PRIMARY && !w->plan.primary_lost && chance_percent(&w->chance, 50))
-        later(w, 1, DO_PROPOSE, s, 0, 0);
 }
 
 /* --- Actions --- */
@@ -139,7 +177,11 @@ static void send_message(struct world *w, struct server *s, struct repl_action *
     if (wire == NULL)
         return;
     if (a->message.kind == PEER_ACK)
-        a->message.ack.applied = s->disk.applied;
+        a->message.ack.applied = disk_applied(&s->disk);
+    if (a->message.kind == PEER_COMMIT) {
+        a->message.commit.commit = disk_applied(&s->disk);
+        a->message.commit.digest = s->disk.local.state.digest;
+    }
     wire_send(w, wire, s->number == PRIMARY ? CALLED : CALLER, &a->message);
 }
 
@@ -150,6 +192,8 @@ static void close_link(struct world *w, struct server *s, const struct repl_acti
     if (wire == NULL)
         return;
     wire_close(w, wire, s->number == PRIMARY ? CALLED : CALLER);
+    if (s->number != PRIMARY)
+        order_lost(w, s);
     if (chance_percent(&w->chance, 50))
         later(w, 1, DO_DOWN, s, a->link, 0);
 }
@@ -196,7 +240,7 @@ static void do_action(struct world *w, struct server *s, struct repl_action *a)
     case REPL_ALARM:
         tell(w, "%s is alarmed: %s", s->name, a->sentence);
         s->alarmed = true;
-        if (w->strict && !w->plan.primary_lost)
+        if (w->o.strict && !w->plan.primary_lost)
             complain(w, "alarm: %s: %s", s->name, a->sentence);
         break;
     }
@@ -222,10 +266,19 @@ static void tell_actions(struct world *w, const struct server *s)
     }
 }
 
-static const struct entry *arriving(const struct peer_message *m, uint64_t *count)
+/* Entries that follow_all has judged. */
+static void accept(struct world *w, struct server *s, const struct peer_message *m)
 {
-    *count = m->update.entries.bytes / sizeof(struct entry);
-    return (const struct entry *)(const void *)m->update.entries.at;
+    struct span rest = m->update.entries;
+    while (rest.bytes != 0) {
+        struct entry e;
+        uint64_t chain = disk_point(&s->disk, s->disk.count).chain;
+        long used = entry_decode(rest, chain, &e);
+        assert(used > 0);
+        disk_append(&s->disk, &e, s->r.commit_known);
+        rest = span(rest.at + used, rest.bytes - (size_t)used);
+    }
+    driver_write_log(w, s);
 }
 
 void driver_step(struct world *w, struct server *s, struct repl_event *e)
@@ -237,21 +290,14 @@ void driver_step(struct world *w, struct server *s, struct repl_event *e)
         complain(w, "driver: %s refuses event %d", s->name, (int)e->kind);
     if (rc != 0)
         return;
-    if (w->trace)
+    if (w->o.trace)
         tell_actions(w, s);
     for (unsigned i = 0; i < w->actions.count; i++)
-        if (w->actions.list[i].kind == REPL_ACCEPT) {
-            uint64_t count;
-            const struct entry *list = arriving(e->message, &count);
-            for (uint64_t n = 0; n < count; n++) {
-                struct entry copy;
-                memcpy(&copy, (const char *)list + n * sizeof copy, sizeof copy);
-                disk_append(&s->disk, &copy, s->disk.applied);
-            }
-            write_up_to(w, s, s->disk.count);
-        }
+        if (w->actions.list[i].kind == REPL_ACCEPT)
+            accept(w, s, e->message);
     for (unsigned i = 0; i < w->actions.count; i++)
         do_action(w, s, &w->actions.list[i]);
+    s->proved = s->proved || repl_may_read(&s->r, s->proved);
 }
 
 /* --- Messages --- */
@@ -265,43 +311,86 @@ bool driver_must_wait(const struct world *w, const struct server *s, const struc
 /* Whether the entries follow this log's; what does not is never given to the step. */
 static bool follows(const struct server *s, const struct peer_message *m)
 {
-    uint64_t count, chain = disk_point(&s->disk, s->disk.count).chain;
-    const struct entry *list = arriving(m, &count);
-    if (count != m->update.last - m->update.first + 1)
-        return false;
-    for (uint64_t i = 0; i < count; i++) {
+    uint64_t index = m->update.first, chain = disk_point(&s->disk, s->disk.count).chain;
+    struct span rest = m->update.entries;
+    while (rest.bytes != 0) {
         struct entry e;
-        memcpy(&e, (const char *)list + i * sizeof e, sizeof e);
-        if (e.index != m->update.first + i || e.chain != entry_chain(&e, chain))
+        long used = entry_decode(rest, chain, &e);
+        if (used <= 0 || e.index != index++ || e.index > m->update.last)
             return false;
         chain = e.chain;
+        rest = span(rest.at + used, rest.bytes - (size_t)used);
     }
-    return true;
+    return index == m->update.last + 1;
+}
+
+static bool of_session(struct server *s, const struct wire *wire, const struct peer_message *m)
+{
+    const struct repl *r = &s->r;
+    if (s->number != PRIMARY)
+        return wire->link[CALLER] == r->link && r->stage == REPL_FOLLOWING &&
+               m->epoch == r->epoch && m->session == r->session;
+    const struct repl_member *member = repl_member_of(&s->r, wire->link[CALLED]);
+    return member != NULL && member->matched && m->epoch == r->epoch &&
+           m->session == member->session;
+}
+
+static void rubbish(struct world *w, struct server *s, struct wire *wire, unsigned side,
+                    const char *what)
+{
+    tell(w, "%s: on %u: %s", s->name, wire->link[side], what);
+    if (w->o.strict && !w->plan.primary_lost && !wire->tainted)
+        complain(w, "peer: %s: %s", s->name, what);
+    give_up_link(w, s, wire, side);
+}
+
+/* The same position, and other records. */
+static void compare_digest(struct world *w, struct server *s, const struct peer_commit *c)
+{
+    if (c->beat && c->digest != 0 && c->commit == disk_applied(&s->disk) &&
+        c->digest != s->disk.local.state.digest && !w->plan.primary_lost)
+        complain(w, "I1: %s's local storage differs from the primary's after entry %llu", s->name,
+                 (unsigned long long)c->commit);
+}
+
+static void to_step(struct world *w, struct server *s, struct wire *wire, unsigned side,
+                    const struct peer_message *m)
+{
+    struct repl_event e = {.kind = REPL_MESSAGE, .link = wire->link[side], .message = m};
+    if (m->kind == PEER_WELCOME && m->welcome.match.index >= s->r.committed)
+        e.point = disk_point(&s->disk, m->welcome.match.index);
+    bool refusal = m->kind == PEER_REFUSE && s->number != PRIMARY;
+    driver_step(w, s, &e);
+    if (refusal && s->r.refusal == REFUSE_NO_LOG && s->r.refusal_sentence[0] != '\0')
+        s->copy_wanted = true;
+    if (m->kind == PEER_COMMIT && s->number != PRIMARY)
+        compare_digest(w, s, &m->commit);
 }
 
 void driver_received(struct world *w, struct server *s, struct wire *wire, unsigned side,
                      const struct peer_message *m)
 {
-    struct repl_event e = {.kind = REPL_MESSAGE, .link = wire->link[side], .message = m};
     const struct repl *r = &s->r;
-    if (m->kind == PEER_WELCOME && m->welcome.match.index >= r->committed)
-        e.point = disk_point(&s->disk, m->welcome.match.index);
-    bool mine = m->kind == PEER_UPDATE && m->update.first == r->last + 1 && m->epoch == r->epoch &&
-                m->session == r->session && r->stage == REPL_FOLLOWING;
-    if (mine && !follows(s, m)) {
-        tell(w, "%s is sent entries that do not follow", s->name);
-        if (w->strict && !w->plan.primary_lost)
-            complain(w, "I4: %s is sent entries that do not follow from its log", s->name);
-        wire_close(w, wire, side);
-        e.kind = REPL_LINK_DOWN;
-    }
-    driver_step(w, s, &e);
-}
-
-void driver_propose(struct world *w, struct server *s)
-{
-    if (s->up && s->r.o.primary && !w->quiet && repl_refusal(&s->r) == 0 && !repl_busy(&s->r))
-        driver_step(w, s, &(struct repl_event){.kind = REPL_PROPOSE});
+    bool mine = of_session(s, wire, m);
+    if (s->alarmed)
+        return;
+    if (side == CALLER && wire->copying)
+        copy_told(w, s, wire, m);
+    else if (m->kind == PEER_COPY_ASK && side == CALLED && !wire->welcomed)
+        copy_asked(w, s, wire, m);
+    else if (wire->copying || m->kind >= PEER_COPY_ASK)
+        rubbish(w, s, wire, side, "it sent what has no place here");
+    else if ((m->kind == PEER_FORWARD || m->kind == PEER_ANSWER) &&
+             (!mine || (side == CALLED) != (m->kind == PEER_FORWARD)))
+        rubbish(w, s, wire, side, "it sent writes that have no place here");
+    else if (m->kind == PEER_FORWARD && !order_forwarded(w, s, wire, m))
+        rubbish(w, s, wire, side, "it forwarded what is no write");
+    else if (m->kind == PEER_ANSWER && !order_answered(w, s, m))
+        rubbish(w, s, wire, side, "it answered what was not asked");
+    else if (m->kind == PEER_UPDATE && mine && m->update.first == r->last + 1 && !follows(s, m))
+        rubbish(w, s, wire, side, "I4: it sent entries that do not follow");
+    else if (m->kind != PEER_FORWARD && m->kind != PEER_ANSWER)
+        to_step(w, s, wire, side, m);
 }
 
 /* --- Calling the primary --- */
@@ -311,13 +400,24 @@ static unsigned points(const struct server *s, struct peer_point list[PEER_POINT
     unsigned count = 1;
     list[0] = disk_point(&s->disk, s->r.committed);
     for (uint64_t i = s->r.committed + 1; i <= s->disk.count; i++) {
-        if (count > 1 && list[count - 1].epoch == s->disk.log[i - 1].e.epoch)
+        if (count > 1 && list[count - 1].epoch == disk_at(&s->disk, i)->e.epoch)
             count--;
         else if (count == PEER_POINTS_MAX)
             memmove(&list[1], &list[2], (--count - 1) * sizeof list[0]);
         list[count++] = disk_point(&s->disk, i);
     }
     return count;
+}
+
+static bool in_copy(struct world *w, const struct server *s)
+{
+    for (unsigned i = 0; i < WIRES_MAX; i++) {
+        const struct wire *wire = &w->wires[i];
+        if (wire->number != 0 && wire->copying && wire->open[CALLER] &&
+            wire->server[CALLER] == s->number && wire->life[CALLER] == s->life)
+            return true;
+    }
+    return s->checking;
 }
 
 void driver_call(struct world *w, struct server *s)
@@ -331,11 +431,17 @@ void driver_call(struct world *w, struct server *s)
         s->wait_us = CALL_MAX_US;
     later(w, s->wait_us, DO_CALL, s, 0, 0);
     if (r->stage != REPL_ALONE || s->alarmed || !primary->up || s->blocked_us > w->now_us ||
-        primary->blocked_us > w->now_us || r->durable != r->last || r->cutting)
+        primary->blocked_us > w->now_us || r->durable != r->last || r->cutting || in_copy(w, s))
         return;
     struct wire *wire = wire_open(w, s->number);
     if (wire == NULL)
         return;
+    if (s->copy_wanted) {
+        tell(w, "%s asks for a copy, on %u (%u there)", s->name, wire->link[CALLER],
+             wire->link[CALLED]);
+        copy_ask(w, s, wire);
+        return;
+    }
     struct peer_point list[PEER_POINTS_MAX];
     struct repl_event e = {.kind = REPL_LINK_UP, .link = wire->link[CALLER], .points = list};
     e.points_count = points(s, list);

@@ -54,13 +54,12 @@ static void plan_faults(struct world *w)
         p->weights[KILL_PRIMARY] = 20;
         p->weights[CRASH_LOOP] = 10;
         p->weights[WIPE] = 0;
-        p->write_us = 2 * S;
     }
 }
 
 void faults_plan(struct world *w)
 {
-    static const unsigned net_ms[] = {1, 5, 50}, disk_ms[] = {1, 5, 40}, write_ms[] = {2, 20, 200};
+    static const unsigned net_ms[] = {1, 5, 50}, disk_ms[] = {1, 5, 40};
     struct chance *c = &w->chance;
     struct plan *p = &w->plan;
     p->twin = chance_percent(c, 10);
@@ -72,10 +71,19 @@ void faults_plan(struct world *w)
     p->timeout_us = chance_between(c, 300, 3000) * MS;
     p->net_us = net_ms[chance_below(c, 3)] * MS;
     p->disk_us = disk_ms[chance_below(c, 3)] * MS;
-    p->write_us = write_ms[chance_below(c, 3)] * MS;
+    p->op_us = chance_between(c, 4, 9) * MS;
+    p->checkpoint_us = chance_between(c, 1, 8) * S;
+    p->log_entries = chance_percent(c, 50) ? 20 : 2000;
+    p->key_window_us = chance_percent(c, 10) ? chance_between(c, 1, 5) * S : 24 * 3600ULL * S;
+    p->lmdb = chance_percent(c, 5);
+    if (p->lmdb) /* whose copies cost more */
+        p->checkpoint_us *= 8;
+    p->lmdb = p->lmdb && !w->o.memory;
     p->fault_us = chance_between(c, 20, 600) * MS;
     p->stale_percent = chance_percent(c, 20) ? 60 : 0;
     p->length_us = chance_between(c, 5, 15) * S;
+    if (p->primary_lost) /* else what is lost is always seen by its absence */
+        p->op_us = chance_between(c, 500, 2000) * MS;
     plan_faults(w);
     tell(w, "%u servers, %u copies, time-out %u ms, a fault in %u ms%s%s%s", w->servers_count,
          p->min_copies, (unsigned)(p->timeout_us / MS), (unsigned)(p->fault_us / MS),
@@ -153,9 +161,7 @@ static void on_wire(struct world *w, enum fault fault)
 static void keep_copy(struct world *w, struct server *s)
 {
     tell(w, "a copy is made of %s's disk", s->name);
-    disk_copy(&s->old_copy, &s->disk);
-    s->old_copy.count = s->old_copy.durable;
-    s->old_copy.cutting = s->old_copy.saving = false;
+    disk_copy(&s->old_copy, &s->disk, &w->storage);
     s->has_old_copy = true;
 }
 

@@ -56,6 +56,7 @@ struct wire *wire_open(struct world *w, unsigned caller)
         return NULL;
     empty(wire, CALLER);
     empty(wire, CALLED);
+    image_drop(wire->copy);
     *wire = (struct wire){.number = ++w->wires_counted, .open = {true, true}};
     wire->server[CALLER] = caller;
     wire->server[CALLED] = PRIMARY;
@@ -79,7 +80,7 @@ static void push(struct world *w, struct wire *wire, unsigned side, const char *
     else
         wire->first[side] = p;
     wire->last[side] = p;
-    uint64_t at_us = w->now_us + chance_skewed(&w->chance, w->plan.net_us);
+    uint64_t at_us = w->now_us + chance_skewed(&w->chance, w->plan.net_us) + wire->slow_us;
     if (at_us < wire->last_us[side])
         at_us = wire->last_us[side];
     wire->last_us[side] = at_us;
@@ -108,6 +109,7 @@ void wire_send(struct world *w, struct wire *wire, unsigned side, const struct p
     peer_encode(&bytes, m);
     assert(!bytes.failed);
     w->counts.messages++;
+    wire->active_us = w->now_us;
     check_sent(w, wire, side, m);
     keep_stale(w, wire, side, m, &bytes);
     push(w, wire, side, bytes.at, bytes.bytes, false);
@@ -138,7 +140,7 @@ static void give(struct world *w, struct wire *wire, unsigned side, const char *
         complain(w, "peer: a message of %zu bytes decodes to %ld", bytes, used);
         return;
     }
-    if (w->trace) {
+    if (w->o.trace) {
         char text[300];
         text_message(&m, text, sizeof text);
         tell(w, "%s hears on %u: %s", s->name, wire->link[side], text);
@@ -180,12 +182,15 @@ void wire_arrived(struct world *w, unsigned number, unsigned side)
         return;
     }
     wire->first[from] = p->next;
+    wire->active_us = w->now_us;
     if (p->next == NULL)
         wire->last[from] = NULL;
     if (!p->end)
         give(w, wire, side, p->at, p->bytes);
     else if (wire->open[side] && s->up && s->life == wire->life[side]) {
         wire->open[side] = false;
+        if (side == CALLER && wire->link[side] == s->r.link)
+            order_lost(w, s);
         driver_step(w, s, &(struct repl_event){.kind = REPL_LINK_DOWN, .link = wire->link[side]});
     }
     free(p);
@@ -243,6 +248,7 @@ void wires_finish(struct world *w)
     for (unsigned i = 0; i < WIRES_MAX; i++) {
         empty(&w->wires[i], CALLER);
         empty(&w->wires[i], CALLED);
+        image_drop(w->wires[i].copy);
     }
     for (unsigned i = 0; i < STALE_MAX; i++)
         free(w->stale[i].at);

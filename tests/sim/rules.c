@@ -18,11 +18,10 @@ struct known {
 };
 
 static const struct known list[] = {
-    {S1, "S1", {78, 470, 841}}, {S2, "S2", {8, 11, 23}},    {S3, "S3", {1, 2, 3}},
-    {S4, "S4", {2, 3, 8}},      {S5, "S5", {1, 2, 3}},      {S7, "S7", {166, 304, 307}},
-    {S8, "S8", {1, 8, 10}},     {S9, "S9", {43, 92, 111}},  {S10, "S10", {8, 26, 52}},
-    {S14, "S14", {24, 29, 32}}, {S15, "S15", {13, 36, 66}}, {S18, "S18", {1652, 2625, 3025}},
-    {S23, "S23", {1, 3, 5}},
+    {S1, "S1", {1}},     {S2, "S2", {33}},    {S3, "S3", {1}},    {S4, "S4", {2}},
+    {S5, "S5", {1}},     {S7, "S7", {166}},   {S8, "S8", {23}},   {S9, "S9", {9}},
+    {S10, "S10", {23}},  {S13, "S13", {292}}, {S14, "S14", {24}}, {S15, "S15", {33}},
+    {S18, "S18", {126}}, {S19, "S19", {2}},   {S23, "S23", {1}},
 };
 
 _Static_assert(sizeof list / sizeof list[0] == REPL_RULES, "every rule is tried");
@@ -31,7 +30,7 @@ _Static_assert(sizeof list / sizeof list[0] == REPL_RULES, "every rule is tried"
 static bool breaks(uint64_t seed, char complaint[COMPLAINT_BYTES])
 {
     static struct world w;
-    world_run(&w, seed, false, false);
+    world_run(&w, seed, &(struct options){.memory = true});
     memcpy(complaint, w.truth.complaint, COMPLAINT_BYTES);
     world_finish(&w);
     return complaint[0] == 'I' || complaint[0] == 'S';
@@ -75,8 +74,10 @@ static void tell_all(const struct known *k, uint64_t count)
 {
     for (uint64_t seed = 1; seed <= count; seed++) {
         char complaint[COMPLAINT_BYTES];
-        if (catches(k->rule, seed, complaint))
-            printf("%s %llu: %s\n", k->name, (unsigned long long)seed, complaint);
+        if (!catches(k->rule, seed, complaint))
+            continue;
+        printf("%s %llu: %s\n", k->name, (unsigned long long)seed, complaint);
+        fflush(stdout);
     }
 }
 

@@ -3,6 +3,8 @@
 
 #include "sim.h"
 
+enum { RECORD_BYTES_MAX = 16 * 1024 };
+
 struct server *server_by_id(struct world *w, const unsigned char *id)
 {
     for (unsigned i = 0; i < w->servers_count; i++)
@@ -19,39 +21,68 @@ static uint64_t new_epoch(struct world *w, struct disk *d)
     return ((uint64_t)w->generation << 32) + d->starts;
 }
 
-void server_start(struct world *w, struct server *s)
+uint64_t server_wall_us(const struct world *w, const struct server *s)
 {
-    struct repl_options o = {.life = chance_next(&w->chance) | 1,
-                             .generation = s->number == PRIMARY ? w->generation : 1,
-                             .primary = s->number == PRIMARY,
-                             .ack_all = !w->plan.ack_mixed || chance_percent(&w->chance, 60),
-                             .min_copies = w->plan.min_copies,
-                             .timeout_us = w->plan.timeout_us};
-    memcpy(o.self.name, s->name, sizeof s->name);
-    memcpy(o.self.id, s->disk.id, PEER_ID_BYTES);
-    memcpy(o.address, s->name, sizeof s->name);
+    return 1700000000ULL * S + w->now_us + s->clock_us;
+}
+
+static void options(struct world *w, struct server *s, struct repl_options *o)
+{
+    memcpy(o->self.name, s->name, sizeof s->name);
+    memcpy(o->self.id, s->disk.id, PEER_ID_BYTES);
+    memcpy(o->address, s->name, sizeof s->name);
+    o->generation = s->number == PRIMARY ? w->generation : 1;
+    o->primary = s->number == PRIMARY;
+    o->min_copies = w->plan.min_copies;
+    o->timeout_us = w->plan.timeout_us;
+}
+
+void server_begin(struct world *w, struct server *s)
+{
+    struct repl_options o = s->r.o;
     struct repl_event e = {
-        .kind = REPL_START, .index = s->disk.count, .committed = s->disk.applied};
-    s->up = true;
-    s->alarmed = false;
-    s->life = ++w->lives;
-    s->links = 0;
-    s->stopped_us = s->disk_us = s->wait_us = 0;
+        .kind = REPL_START, .index = s->disk.count, .committed = disk_applied(&s->disk)};
+    options(w, s, &o);
     s->seen_committed = s->seen_applied = s->seen_promised = 0;
-    w->counts.starts++;
     repl_init(&s->r, &o, &s->disk.hard);
     if (s->number == PRIMARY) {
         memcpy(s->r.hard.cluster, w->cluster, PEER_ID_BYTES);
         e.epoch = new_epoch(w, &s->disk);
     }
-    tell(w, "%s starts: log up to %llu, committed %llu, epoch %llu%s", s->name,
-         (unsigned long long)e.index, (unsigned long long)e.committed, (unsigned long long)e.epoch,
-         o.ack_all ? "" : ", acknowledges alone");
+    tell(w, "%s begins: log %llu to %llu, committed %llu, epoch %llu%s%s", s->name,
+         (unsigned long long)s->disk.first, (unsigned long long)e.index,
+         (unsigned long long)e.committed, (unsigned long long)e.epoch,
+         o.ack_all ? "" : ", acknowledges alone", s->proved ? "" : ", not proved");
     driver_step(w, s, &e);
+}
+
+void server_start(struct world *w, struct server *s)
+{
+    s->up = true;
+    s->alarmed = false;
+    s->life = ++w->lives;
+    s->links = 0;
+    s->stopped_us = s->disk_us = s->wait_us = s->hold_us = 0;
+    w->counts.starts++;
+    s->r.o = (struct repl_options){.life = chance_next(&w->chance) | 1};
+    s->r.o.ack_all = !w->plan.ack_mixed || chance_percent(&w->chance, 60);
+    s->x = (struct execution){.json = w->json,
+                              .record_bytes_max = RECORD_BYTES_MAX,
+                              .collections_max = 100,
+                              .keys_max = 1000 * 1000,
+                              .keys_bytes_max = UINT64_MAX,
+                              .key_window_us = w->plan.key_window_us,
+                              .scratch = s->x.scratch};
+    s->pending_end = &s->pending;
+    fates_init(&s->fates);
+    s->copy_wanted = s->checking = s->turning = false;
+    copy_forget(s);
+    if (!disk_recover(&s->disk, &w->storage, &s->proved))
+        complain(w, "driver: %s's log and checkpoint do not fit", s->name);
+    server_begin(w, s);
     later(w, chance_below(&w->chance, 20 * MS), DO_TICK, s, 0, 0);
-    if (s->number == PRIMARY)
-        later(w, chance_below(&w->chance, 20 * MS), DO_PROPOSE, s, 0, 1);
-    else
+    later(w, chance_skewed(&w->chance, w->plan.checkpoint_us), DO_CHECKPOINT, s, 0, 0);
+    if (s->number != PRIMARY)
         later(w, chance_below(&w->chance, 50 * MS), DO_CALL, s, 0, 0);
     if (s->crashes != 0)
         later(w, chance_between(&w->chance, 1, 30) * MS, DO_CRASH, s, 0, 0);
@@ -63,25 +94,35 @@ void server_stop(struct world *w, struct server *s, bool machine)
         return;
     tell(w, "%s %s", s->name, machine ? "loses power" : "is killed");
     s->up = false;
+    clients_of_dead(w, s);
+    order_stop(w, s);
     wires_of_dead(w, s->number, machine);
-    disk_crash(&s->disk, machine, &w->chance);
+    disk_crash(&s->disk, &w->storage, machine, &w->chance);
+}
+
+void server_finish(struct server *s)
+{
+    buf_finish(&s->x.scratch);
+    buf_finish(&s->effects);
+    buf_finish(&s->scratch);
+    buf_finish(&s->part);
 }
 
 void server_wipe(struct world *w, struct server *s)
 {
     tell(w, "%s gets an empty disk", s->name);
     w->harmed = w->servers[PRIMARY].disk.count;
-    disk_finish(&s->disk);
+    disk_finish(&s->disk, &w->storage);
     disk_make(&s->disk, &w->chance);
-    s->checked_durable = 0;
+    s->checked_durable = s->checked_applied = s->seen_read = 0;
 }
 
 void server_restore(struct world *w, struct server *s)
 {
     tell(w, "%s gets an old copy of its disk", s->name);
     w->harmed = w->servers[PRIMARY].disk.count;
-    disk_copy(&s->disk, &s->old_copy);
+    disk_copy(&s->disk, &s->old_copy, &w->storage);
     s->disk.damaged = s->disk.restored = true;
     s->disk.promised_max = 0;
-    s->checked_durable = 0;
+    s->checked_durable = s->checked_applied = s->seen_read = 0;
 }

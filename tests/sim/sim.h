@@ -1,8 +1,9 @@
 /*
- * Several servers in one process: each a real `struct repl` with a driver that does what the
- * header of the step says, over a simulated disk, network and clock. One seed decides everything,
- * so one seed replays a run. Nothing here knows the rules of the step, but for RULE(S2), half of
- * which is the driver's; checks.c holds the invariants against what is on the disks.
+ * Several servers in one process: each a real `struct repl`, real entries and a real store, with a
+ * driver that does what the header of the step says, over a simulated log, network and clock; and
+ * clients that ask them. One seed decides everything, so one seed replays a run. Nothing here knows
+ * the rules of the step, but for RULE(S2), half of which is the driver's; checks.c and history.c
+ * hold the invariants against what is on the disks and what was told.
  */
 #ifndef SIM_SIM_H
 #define SIM_SIM_H
@@ -11,10 +12,16 @@
 #include <stdint.h>
 
 #include "chance.h"
+#include "disk.h"
+#include "history.h"
+#include "record/execute.h"
+#include "repl/fates.h"
+#include "repl/full_copy.h"
 #include "repl/step.h"
 
 enum {
     SERVERS_MAX = 6,
+    CLIENTS_MAX = 48,
     WIRES_MAX = 64,
     STALE_MAX = 96,
     COMPLAINT_BYTES = 300,
@@ -22,49 +29,6 @@ enum {
     S = 1000 * 1000,
     PRIMARY = 0,
 };
-
-/* --- disk.c: what is on a server's disk, and what is on its way to it --- */
-
-struct entry {
-    uint64_t epoch, index, kind, payload, set, chain;
-};
-
-struct record {
-    struct entry e;
-    uint64_t commit; /* known when it was written: the frame keeps it */
-};
-
-struct disk {
-    unsigned char id[PEER_ID_BYTES];
-    struct record *log; /* entry i + 1; the last may not be durable */
-    uint64_t count, size, durable;
-    bool cutting;
-    uint64_t cut_to;
-    bool saving;
-    struct repl_hard hard, hard_next;
-    uint64_t commit;  /* kept in the frames */
-    uint64_t applied; /* local storage: survives the process, not the machine */
-    uint64_t applied_chain;
-    uint64_t promised_max; /* for I5 */
-    uint64_t starts;       /* S2's counter */
-    bool damaged;          /* an old copy was put back in its place, */
-    bool restored;         /* once */
-};
-
-void disk_make(struct disk *d, struct chance *c);
-void disk_finish(struct disk *d);
-void disk_copy(struct disk *to, const struct disk *from);
-void disk_append(struct disk *d, const struct entry *e, uint64_t commit);
-void disk_flushed(struct disk *d, uint64_t index);
-void disk_saved(struct disk *d);
-void disk_cut_done(struct disk *d);
-/* What was on its way is there or not; with the machine goes what was only in its memory. */
-void disk_crash(struct disk *d, bool machine, struct chance *c);
-/* The entry's place in a log; 0 is the beginning of all. */
-struct peer_point disk_point(const struct disk *d, uint64_t index);
-uint64_t entry_chain(const struct entry *e, uint64_t before);
-/* The entries that will stay: not those that a cut is about to remove. */
-uint64_t disk_kept(const struct disk *d);
 
 /* --- net.c: connections, as TCP has them --- */
 
@@ -86,9 +50,13 @@ struct wire {
     uint64_t frozen_us[2], last_us[2];
     struct packet *first[2], *last[2]; /* sent by this side */
     bool tainted;                      /* a message of another connection was given to one end */
+    uint64_t slow_us;                  /* each message takes so much longer */
     /* the primary's driver's */
     bool streaming;
     uint64_t next;
+    bool copying; /* and the backup's: a full copy goes over it, and nothing else */
+    struct image *copy;
+    uint64_t copy_at, active_us;
     /* for the checks */
     bool welcomed;
     struct peer_server hello;
@@ -113,6 +81,14 @@ void wires_finish(struct world *w);
 
 /* --- server.c: a process; driver.c: what it does with events and actions --- */
 
+/* The entry that a primary has made and not applied. */
+struct flight {
+    bool any;
+    bool open; /* its effects are in the open transaction; else they are applied from its bytes */
+    struct entry entry;
+    struct write_batch *batches; /* to be given back once it is applied */
+};
+
 struct server {
     unsigned number;
     char name[8];
@@ -122,27 +98,112 @@ struct server {
     uint64_t life;                 /* counted over all servers; 0: never */
     uint64_t stopped_us, clock_us; /* SIGSTOP until then; its clock is ahead by so much */
     uint64_t slow_us;              /* its disk is slow until then */
+    uint64_t full_us;              /* and full until then */
     uint64_t disk_us;              /* when the writes asked for so far are done */
     uint64_t wait_us;              /* before the next call */
     uint64_t blocked_us;           /* no call gets through until then */
     unsigned links, crashes;       /* it will crash so often, soon after each start */
     struct repl r;
+
+    /* of its process */
+    struct execution x;
+    struct buf effects, scratch;
+    struct flight flight;
+    struct write_batch *asked; /* being filled with what clients ask */
+    struct write_batch *pending, **pending_end;
+    struct fates fates;
+    bool turning;     /* a turn is on its way */
+    bool proved;      /* local storage has all that was acknowledged, as far as it knows */
+    bool copy_wanted; /* a backup: the log does not reach it */
+    bool checking;    /* the copy that has come */
+    struct full_copy in;
+    struct buf part; /* of it, what has come */
+    uint64_t hold_us;
+
     uint64_t seen_committed, seen_applied, seen_promised; /* in this life, for I5 */
+    uint64_t seen_read;       /* the highest seq that a read was answered with, on this disk */
     uint64_t checked_durable; /* entries of the log that checks.c has seen durable */
+    uint64_t checked_applied; /* the last one that checks.c has compared */
 };
 
 void server_start(struct world *w, struct server *s);
 void server_stop(struct world *w, struct server *s, bool machine);
 void server_wipe(struct world *w, struct server *s);    /* of a stopped one */
 void server_restore(struct world *w, struct server *s); /* likewise: its old copy */
+void server_finish(struct server *s);
+/* The step begins with what the disk has; again after a full copy was installed. */
+void server_begin(struct world *w, struct server *s);
 struct server *server_by_id(struct world *w, const unsigned char *id);
+uint64_t server_wall_us(const struct world *w, const struct server *s);
 
 void driver_step(struct world *w, struct server *s, struct repl_event *e);
 void driver_received(struct world *w, struct server *s, struct wire *wire, unsigned side,
                      const struct peer_message *m);
 bool driver_must_wait(const struct world *w, const struct server *s, const struct peer_message *m);
-void driver_propose(struct world *w, struct server *s);
 void driver_call(struct world *w, struct server *s);
+void driver_ship(struct world *w, struct server *s); /* to all who stream */
+void driver_tell_commit(struct world *w, struct server *s, struct wire *wire);
+uint64_t driver_disk_us(struct world *w, const struct server *s);
+void driver_write_log(struct world *w, struct server *s);
+
+/* --- order.c: writes, from the clients to entries and back --- */
+
+/* The batch that the next write of a client is put into; a turn comes soon. */
+struct write_batch *order_batch(struct world *w, struct server *s);
+void order_turn(struct world *w, struct server *s);
+void order_soon(struct world *w, struct server *s);
+void order_append(struct world *w, struct server *s, const struct repl_action *a);
+int order_apply_flight(struct world *w, struct server *s);
+void order_give_back(struct world *w, struct server *s, struct write_batch *list);
+void order_reached(struct world *w, struct server *s); /* a backup's storage is further */
+void order_lost(struct world *w, struct server *s);    /* its link is gone */
+bool order_forwarded(struct world *w, struct server *s, struct wire *wire,
+                     const struct peer_message *m);
+bool order_answered(struct world *w, struct server *s, const struct peer_message *m);
+void order_stop(struct world *w, struct server *s);
+
+/* --- copy.c: full copies, checkpoints and trimming --- */
+
+void copy_ask(struct world *w, struct server *s, struct wire *wire);
+void copy_asked(struct world *w, struct server *s, struct wire *wire, const struct peer_message *m);
+void copy_pump(struct world *w, struct server *s, unsigned link);
+void copy_told(struct world *w, struct server *s, struct wire *wire, const struct peer_message *m);
+void copy_checked(struct world *w, struct server *s);
+void copy_installed(struct world *w, struct server *s);
+void copy_forget(struct server *s);
+void copy_tick(struct world *w, struct server *s);
+void checkpoint_make(struct world *w, struct server *s);
+
+/* --- clients.c --- */
+
+struct client {
+    unsigned number, server; /* that it talks to */
+    bool busy;
+    uint64_t asked;                /* operations begun, repeats among them */
+    uint64_t seen;                 /* the highest seq that it was told of */
+    uint64_t reads_from, read_seq; /* the life that it read from last, and what it saw there */
+    struct operation {
+        enum method method;
+        bool list;
+        unsigned collection;
+        uint64_t id, min_seq;
+        uint64_t write; /* number of it; 0: a read */
+        unsigned tries;
+        uint64_t life; /* that it was sent to */
+    } op;
+    int code;              /* of the answer that is on its way, */
+    uint64_t code_of, seq; /* to that operation */
+    bool unknown;          /* the connection broke */
+};
+
+void clients_next(struct world *w); /* one of them */
+void client_asks(struct world *w, struct server *s, unsigned number, uint64_t asked, uint64_t life,
+                 bool waited);
+void client_hears(struct world *w, unsigned number, uint64_t asked);
+void client_gives_up(struct world *w, unsigned number, uint64_t asked);
+void client_answered(struct world *w, struct server *s, const struct write_batch *b,
+                     const struct write *write);
+void clients_of_dead(struct world *w, const struct server *s);
 
 /* --- world.c: the queue of what happens, and a run --- */
 
@@ -157,9 +218,18 @@ enum event_kind {
     DO_SAVED,
     DO_CUT_DONE,
     DO_LOOKED_UP,
-    DO_PROPOSE,
+    DO_TURN,
     DO_CALL,
     DO_CRASH,
+    DO_CHUNK,
+    DO_CHECKED,
+    DO_INSTALLED,
+    DO_CHECKPOINT,
+    DO_REQUEST, /* of a client, at a server */
+    DO_READ,    /* likewise, which waited */
+    DO_CLIENT,  /* for a client */
+    DO_ANSWER,
+    DO_GIVE_UP,
     DO_STALE,
     DO_START, /* by itself */
     DO_FAULT,
@@ -179,41 +249,62 @@ struct plan {
     bool hold_all;     /* a settling backup reads nothing; else only no entries */
     bool primary_lost; /* the primary's disk may be an old copy: only each server's own sanity */
     bool twin;         /* a server with the name of another comes and goes */
-    uint64_t timeout_us, net_us, disk_us, write_us, fault_us, length_us;
+    bool lmdb;         /* local storage is LMDB's, in files */
+    uint64_t timeout_us, net_us, disk_us, fault_us, length_us;
+    uint64_t op_us;         /* between two operations of clients */
+    uint64_t checkpoint_us; /* between checkpoints */
+    uint64_t log_entries;   /* that a checkpoint leaves in the log */
+    uint64_t key_window_us;
     unsigned stale_percent; /* of entries made, after which an old message comes late */
-    unsigned weights[32];
+    unsigned weights[48];
 };
 
 struct counts {
-    uint64_t events, faults, messages, acknowledged, simulated_us, stale, starts, cuts, drops;
+    uint64_t events, faults, messages, operations, reads, acknowledged, unknown, repeats;
+    uint64_t simulated_us, stale, starts, cuts, drops, copies, checkpoints;
 };
 
 struct truth {
-    uint64_t *canon; /* the chain at each index, from whoever applied it first */
+    struct canon {
+        uint64_t chain, digest; /* after it, from whoever applied it first; digest 0: not known */
+    } * canon;
     uint64_t canon_count, canon_size;
     uint64_t acked, acked_by_all, committed;
     struct born {
         uint64_t epoch, index, chain;
     } * born; /* I4: a table by hash */
     uint64_t born_count, born_size;
+    struct history history;
     char complaint[COMPLAINT_BYTES]; /* "": none */
+};
+
+struct options {
+    bool trace;
+    bool strict;        /* alarms, refusals and nonsense are complaints, too */
+    bool memory;        /* no LMDB, whatever the seed says */
+    const char *folder; /* for its files */
+    uint64_t long_us;   /* 0: as the seed says; else no faults but a little, for so long */
 };
 
 struct world {
     uint64_t seed;
-    bool trace, strict; /* strict: alarms, refusals and nonsense are complaints, too */
+    struct options o;
     struct chance chance;
     uint64_t now_us, happened, lives;
     struct happening *queue;
     unsigned queue_count, queue_size;
     unsigned servers_count;
     struct server servers[SERVERS_MAX];
+    struct client clients[CLIENTS_MAX];
     unsigned char cluster[PEER_ID_BYTES];
     uint32_t generation;
     struct wire wires[WIRES_MAX];
     unsigned wires_counted;
     struct stale stale[STALE_MAX];
     unsigned stale_next;
+    struct storage storage;
+    struct json *json;
+    struct write_batch *spare;
     struct plan plan;
     struct truth truth;
     struct counts counts;
@@ -224,7 +315,7 @@ struct world {
 };
 
 /* A whole run: "" or what broke, in w->truth.complaint. */
-void world_run(struct world *w, uint64_t seed, bool trace, bool strict);
+void world_run(struct world *w, uint64_t seed, const struct options *o);
 void world_finish(struct world *w);
 void later(struct world *w, uint64_t in_us, enum event_kind kind, const struct server *s,
            unsigned link, uint64_t index);
@@ -242,8 +333,9 @@ void faults_operator(struct world *w); /* what people do once faults are over */
 
 void complain(struct world *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void check_all(struct world *w);
+void check_applied(struct world *w, struct server *s); /* at once, before answers tell of it */
 void check_shipped(struct world *w, const struct entry *e);
-void check_acknowledged(struct world *w, const struct server *s, const struct entry *e);
+void check_committed(struct world *w, const struct server *s, const struct entry *e);
 void check_sent(struct world *w, struct wire *wire, unsigned side, const struct peer_message *m);
 bool check_healed(struct world *w);
 void checks_finish(struct world *w);

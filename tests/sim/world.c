@@ -5,13 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/err.h"
 #include "sim.h"
 
 enum { TICK_US = 50 * MS, HEAL_US = 240 * S };
 
 void tell(struct world *w, const char *format, ...)
 {
-    if (!w->trace)
+    if (!w->o.trace)
         return;
     printf("%11.6f ", (double)w->now_us / 1e6);
     va_list args;
@@ -76,6 +77,7 @@ void later(struct world *w, uint64_t in_us, enum event_kind kind, const struct s
 static void tick(struct world *w, struct server *s)
 {
     later(w, chance_between(&w->chance, TICK_US - 5 * MS, TICK_US + 5 * MS), DO_TICK, s, 0, 0);
+    copy_tick(w, s);
     driver_step(w, s,
                 &(struct repl_event){.kind = REPL_TIME, .now_us = 1 + w->now_us + s->clock_us});
 }
@@ -84,7 +86,12 @@ static void look_up(struct world *w, struct server *s, const struct happening *h
 {
     struct repl_event e = {.kind = REPL_LOOKED_UP, .link = h->link};
     e.point = disk_point(&s->disk, h->index);
-    if (e.point.index != h->index)
+    if (h->index + 1 < s->disk.first ||
+        (e.point.index != h->index && h->index < s->disk.first)) /* what follows it is trimmed */
+        e.rc = ERR_NOT_FOUND;
+    if (e.rc != 0)
+        e.point = (struct peer_point){.index = h->index};
+    else if (e.point.index != h->index)
         complain(w, "driver: entry %llu is looked up, the log has %llu",
                  (unsigned long long)h->index, (unsigned long long)s->disk.count);
     driver_step(w, s, &e);
@@ -116,10 +123,21 @@ static void process_works(struct world *w, struct server *s, const struct happen
     case DO_LOOKED_UP:
         look_up(w, s, h);
         return;
-    case DO_PROPOSE:
-        driver_propose(w, s);
-        if (h->index == 1)
-            later(w, chance_skewed(&w->chance, w->plan.write_us), DO_PROPOSE, s, 0, 1);
+    case DO_TURN:
+        order_turn(w, s);
+        return;
+    case DO_CHUNK:
+        copy_pump(w, s, h->link);
+        return;
+    case DO_CHECKED:
+        copy_checked(w, s);
+        return;
+    case DO_INSTALLED:
+        copy_installed(w, s);
+        return;
+    case DO_CHECKPOINT:
+        checkpoint_make(w, s);
+        later(w, chance_skewed(&w->chance, w->plan.checkpoint_us), DO_CHECKPOINT, s, 0, 0);
         return;
     case DO_CALL:
         driver_call(w, s);
@@ -136,13 +154,47 @@ static void process_works(struct world *w, struct server *s, const struct happen
     default:
         e.kind = REPL_LINK_DOWN;
         wire_lost(w, s->number, h->link);
+        if (s->number != PRIMARY && h->link == s->r.link)
+            order_lost(w, s);
     }
     driver_step(w, s, &e);
+}
+
+/* What is not a server's own, whatever its life. False: it is. */
+static bool happen_outside(struct world *w, struct happening *h)
+{
+    struct server *s = &w->servers[h->server];
+    switch (h->kind) {
+    case DO_CLIENT:
+        clients_next(w);
+        later(w, chance_between(&w->chance, w->plan.op_us / 2, w->plan.op_us * 3 / 2), DO_CLIENT,
+              NULL, 0, 0);
+        return true;
+    case DO_REQUEST:
+    case DO_READ:
+        if (s->up && s->life == h->life && s->stopped_us > w->now_us) {
+            h->at_us = s->stopped_us;
+            put(w, *h);
+        } else {
+            client_asks(w, s, h->link, h->index, h->life, h->kind == DO_READ);
+        }
+        return true;
+    case DO_ANSWER:
+        client_hears(w, h->link, h->index);
+        return true;
+    case DO_GIVE_UP:
+        client_gives_up(w, h->link, h->index);
+        return true;
+    default:
+        return false;
+    }
 }
 
 static void happen(struct world *w, struct happening *h)
 {
     struct server *s = &w->servers[h->server];
+    if (happen_outside(w, h))
+        return;
     if (h->kind == DO_FAULT) {
         if (!w->healing)
             faults_do(w);
@@ -204,15 +256,24 @@ static void make(struct world *w)
         disk_make(&s->disk, &w->chance);
         later(w, chance_below(&w->chance, 300 * MS), DO_START, s, 0, 0);
     }
+    for (unsigned i = 0; i < CLIENTS_MAX; i++) {
+        w->clients[i].number = i;
+        w->clients[i].server = i % w->servers_count;
+    }
+    int rc = json_create(&w->json, w->seed, 8);
+    assert(rc == 0);
+    w->storage = (struct storage){.folder = w->o.folder, .lmdb = w->plan.lmdb};
+    w->truth.history.off = w->plan.primary_lost;
+    w->truth.history.keys_expire = w->plan.key_window_us < 3600ULL * S;
+    later(w, 0, DO_CLIENT, NULL, 0, 0);
     later(w, w->plan.fault_us, DO_FAULT, NULL, 0, 0);
 }
 
-void world_run(struct world *w, uint64_t seed, bool trace, bool strict)
+void world_run(struct world *w, uint64_t seed, const struct options *o)
 {
     memset(w, 0, sizeof *w);
     w->seed = w->chance.state = seed;
-    w->trace = trace;
-    w->strict = strict;
+    w->o = *o;
     make(w);
     while (w->truth.complaint[0] == '\0') {
         struct happening h = take(w);
@@ -241,8 +302,15 @@ void world_finish(struct world *w)
     wires_finish(w);
     checks_finish(w);
     for (unsigned i = 0; i < w->servers_count; i++) {
-        disk_finish(&w->servers[i].disk);
-        disk_finish(&w->servers[i].old_copy);
+        order_stop(w, &w->servers[i]);
+        disk_finish(&w->servers[i].disk, &w->storage);
+        disk_finish(&w->servers[i].old_copy, &w->storage);
+        server_finish(&w->servers[i]);
     }
+    for (struct write_batch *b = w->spare, *next; b != NULL; b = next) {
+        next = b->next;
+        write_batch_destroy(b);
+    }
+    json_destroy(w->json);
     free(w->queue);
 }

@@ -1,0 +1,118 @@
+/*
+ * A server's disk: the log, the small file, local storage and its checkpoint, with what is on its
+ * way to them. The log is simulated; entries are the real bytes, local storage is a real store, and
+ * a checkpoint or a copy is the bytes of one. Knows nothing of servers.
+ */
+#ifndef SIM_DISK_H
+#define SIM_DISK_H
+
+#include "chance.h"
+#include "record/read.h"
+#include "repl/entry.h"
+#include "repl/step.h"
+#include "store/store.h"
+
+/* --- local.c: stores and their copies --- */
+
+struct storage { /* where the files of LMDB are; one of a world */
+    const char *folder;
+    unsigned made;
+    bool lmdb; /* of stores that are made */
+};
+
+/* A copy of a store at one moment, as bytes; shared, never changed. */
+struct image {
+    unsigned holders;
+    bool lmdb;
+    struct store_state state;
+    size_t bytes;
+    char at[];
+};
+
+struct local {
+    struct store *store; /* NULL: there is none */
+    bool lmdb;
+    unsigned number;          /* of its file */
+    struct store_state state; /* as last committed */
+    struct store_txn *txn;    /* open while an entry's effects are in it */
+    struct visible visible;
+    struct reader *reader; /* of the process that runs on it */
+};
+
+/* An empty store, or what the image has. False: the image cannot be opened. */
+bool local_make(struct local *l, struct storage *where, const struct image *from);
+void local_remove(struct local *l, const struct storage *where);
+/* A process ends, whatever it had open; another one begins. */
+void local_close(struct local *l, const struct storage *where);
+void local_open(struct local *l, const struct storage *where);
+int local_begin(struct local *l);
+int local_commit(struct local *l); /* and takes the new state */
+void local_abort(struct local *l);
+
+struct image *image_of(const struct local *l, const struct storage *where);
+/* What came in pieces, unchecked. */
+struct image *image_from(struct span bytes, bool lmdb);
+/* As a backup checks it: seal, then digest. Sets the image's state. */
+int image_check(struct image *i, struct storage *where);
+struct image *image_hold(struct image *i);
+void image_drop(struct image *i); /* accepts NULL */
+
+/* --- disk.c --- */
+
+struct logged {
+    struct entry e; /* its body stands in `at` */
+    char *at;
+    size_t bytes;
+    uint64_t commit; /* known when it was written: the frame keeps it */
+};
+
+struct disk {
+    unsigned char id[PEER_ID_BYTES];
+    struct logged *log; /* [0]: the entry `first` */
+    uint64_t first;     /* those before it are trimmed, */
+    uint64_t count;     /* this is the last, which may not be durable */
+    uint64_t size, durable;
+    uint64_t asked; /* up to here it was asked to write */
+    bool cutting;
+    uint64_t cut_to;
+    bool saving;
+    struct repl_hard hard, hard_next;
+    uint64_t commit; /* kept in the frames */
+    struct local local;
+    bool behind; /* local storage was rebuilt, and may lack what was acknowledged */
+    struct image *checkpoint;
+    bool installing;       /* the checkpoint takes the place of log and local storage */
+    uint64_t promised_max; /* for I5 */
+    uint64_t starts;       /* S2's counter */
+    bool damaged;          /* an old copy was put back in its place, */
+    bool restored;         /* once */
+};
+
+void disk_make(struct disk *d, struct chance *c);
+void disk_finish(struct disk *d, const struct storage *where);
+void disk_copy(struct disk *to, const struct disk *from, struct storage *where);
+struct logged *disk_at(const struct disk *d, uint64_t index);
+/* The bytes are copied. */
+void disk_append(struct disk *d, const struct entry *e, uint64_t commit);
+void disk_flushed(struct disk *d, uint64_t index);
+void disk_saved(struct disk *d);
+void disk_cut_done(struct disk *d);
+void disk_trim(struct disk *d, uint64_t index); /* those up to it */
+/* Log and local storage are gone: the checkpoint is all there is. */
+void disk_install(struct disk *d, const struct storage *where);
+/* What was on its way is there or not; with the machine goes what was only in its memory. */
+void disk_crash(struct disk *d, const struct storage *where, bool machine, struct chance *c);
+/* Local storage for a process that starts: what is there, or else made from checkpoint and log.
+ * Sets *proved. False: the checkpoint and the log do not fit. */
+bool disk_recover(struct disk *d, struct storage *where, bool *proved);
+/* The entry's place in a log; 0 is the beginning of all. */
+struct peer_point disk_point(const struct disk *d, uint64_t index);
+/* The entries that will stay: not those that a cut is about to remove. */
+uint64_t disk_kept(const struct disk *d);
+
+static inline uint64_t disk_applied(const struct disk *d)
+{
+    return d->local.state.applied;
+}
+
+#endif
