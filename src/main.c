@@ -28,6 +28,10 @@
 #include "record/read.h"
 #include "record/write.h"
 
+#ifdef REPL_RULES_VARY
+#error "a server always keeps all rules"
+#endif
+
 enum {
     EXIT_OK = 0,
     EXIT_CANNOT_RUN = 1,

@@ -104,6 +104,22 @@ def a_function_stays_short():
                 start = None
 
 
+def a_server_cannot_be_built_with_rules_left_out():
+    """Only the tests' programs can, which are not installed: base/rules.h."""
+    def compile_main(*flags):
+        command = ["cc", "-std=c11", "-D_GNU_SOURCE", "-Isrc", "-fsyntax-only", *flags, "src/main.c"]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+    if compile_main().returncode != 0:
+        yield "src/main.c cannot be compiled at all"
+    varied = compile_main("-DREPL_RULES_VARY")
+    if varied.returncode == 0 or "keeps all rules" not in varied.stderr:
+        yield "src/main.c: can be compiled with REPL_RULES_VARY"
+    for file in files_of("meson.build", "*/meson.build"):
+        if "install: true" in file.read_text():
+            yield f"{path_of(file)}: installs something"
+
+
 def complaints(*command):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     return [] if done.returncode == 0 else (done.stdout + done.stderr).splitlines()
@@ -123,8 +139,8 @@ def clang_tidy_finds_nothing():
 
 
 RULES = [includes_follow_the_arrows, a_foreign_header_is_in_one_file, every_file_is_built,
-         a_file_says_what_it_does_and_stays_small, a_function_stays_short, clang_format_would_change_nothing,
-         clang_tidy_finds_nothing]
+         a_file_says_what_it_does_and_stays_small, a_function_stays_short, a_server_cannot_be_built_with_rules_left_out,
+         clang_format_would_change_nothing, clang_tidy_finds_nothing]
 
 
 def main():

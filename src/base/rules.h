@@ -6,7 +6,7 @@
 #ifdef REPL_RULES_VARY
 #include <stdbool.h>
 enum repl_rule {
-    /* of the step, */
+    /* that the simulator leaves out, */
     S1,
     S2,
     S3,
@@ -16,6 +16,7 @@ enum repl_rule {
     S8,
     S9,
     S10,
+    S12,
     S13,
     S14,
     S15,
@@ -23,9 +24,8 @@ enum repl_rule {
     S19,
     S23,
     REPL_RULES,
-    /* and of the log and the start of a server */
+    /* and one of the start of a server */
     S11 = REPL_RULES,
-    S12,
     RULES
 };
 extern bool repl_rules[]; /* defined by the test, as long as the rules that it varies */

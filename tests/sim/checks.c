@@ -68,13 +68,13 @@ void check_shipped(struct world *w, const struct entry *e)
 /* --- What a disk has for sure --- */
 
 /* What is trimmed is in the checkpoint. */
-static bool has(const struct world *w, const struct disk *d, uint64_t index)
+static bool has(const struct world *w, const struct drive *d, uint64_t index)
 {
     const struct truth *t = &w->truth;
     if (index == 0 || index > t->canon_count)
         return index == 0;
     if (index >= d->first && !d->installing)
-        return index <= disk_kept(d) && disk_at(d, index)->e.chain == t->canon[index - 1].chain;
+        return index <= drive_kept(d) && drive_at(d, index)->e.chain == t->canon[index - 1].chain;
     const struct image *c = d->checkpoint;
     return c != NULL && c->state.applied >= index && c->state.applied <= t->canon_count &&
            c->state.chain == t->canon[c->state.applied - 1].chain;
@@ -100,6 +100,16 @@ static bool excused(struct world *w, const struct server *s)
     return true;
 }
 
+/* There are two of this identity: whichever is in session has what was acknowledged, and is looked
+ * at by the checks of sessions. */
+static bool cloned(const struct world *w, const struct server *s)
+{
+    for (unsigned i = 0; i < w->servers_count; i++)
+        if (&w->servers[i] != s && memcmp(w->servers[i].disk.id, s->disk.id, PEER_ID_BYTES) == 0)
+            return true;
+    return false;
+}
+
 static bool in_set(const struct peer_set *set, const unsigned char *id)
 {
     for (unsigned i = 0; i < set->count; i++)
@@ -113,10 +123,10 @@ static void check_set(struct world *w, const struct peer_set *set)
     const struct truth *t = &w->truth;
     for (unsigned i = 0; i < set->count; i++) {
         const struct server *s = server_by_id(w, set->list[i].id);
-        if (excused(w, s))
+        if (excused(w, s) || cloned(w, s))
             continue;
         /* Of an old copy no more can be asked than what the primary can prove now. */
-        uint64_t known = s->disk.damaged ? disk_applied(&w->servers[PRIMARY].disk) : t->committed;
+        uint64_t known = s->disk.damaged ? drive_applied(&w->servers[PRIMARY].disk) : t->committed;
         if (!has(w, &s->disk, t->acked_by_all < known ? t->acked_by_all : known))
             complain(w, "I2: entry %llu is acknowledged, and %s in the set does not have it",
                      (u)t->acked_by_all, s->name);
@@ -128,7 +138,7 @@ static void check_set(struct world *w, const struct peer_set *set)
 
 static void check_primary(struct world *w)
 {
-    const struct disk *d = &w->servers[PRIMARY].disk;
+    const struct drive *d = &w->servers[PRIMARY].disk;
     const struct truth *t = &w->truth;
     if (!has(w, d, t->acked))
         complain(w, "I2: entry %llu is acknowledged, and the primary does not have it",
@@ -141,7 +151,7 @@ static void check_primary(struct world *w)
     if (d->saving)
         check_set(w, &d->hard_next.set);
     for (unsigned i = 1; i < w->servers_count; i++) {
-        struct disk *other = &w->servers[i].disk;
+        struct drive *other = &w->servers[i].disk;
         if (other->damaged && has(w, other, t->committed) && !excused(w, &w->servers[i]))
             other->damaged = false;
     }
@@ -150,7 +160,7 @@ static void check_primary(struct world *w)
 /* --- I1 and I5 --- */
 
 /* The first to apply it says what it is, and how the one order of writes goes on. */
-static void learn(struct world *w, const struct disk *d, uint64_t index)
+static void learn(struct world *w, const struct drive *d, uint64_t index)
 {
     struct truth *t = &w->truth;
     char why[WHY_BYTES];
@@ -159,7 +169,7 @@ static void learn(struct world *w, const struct disk *d, uint64_t index)
         t->canon = realloc(t->canon, t->canon_size * sizeof *t->canon);
         assert(t->canon != NULL);
     }
-    const struct entry *e = &disk_at(d, index)->e;
+    const struct entry *e = &drive_at(d, index)->e;
     t->canon[t->canon_count++] = (struct canon){.chain = e->chain};
     history_entry(&t->history, e, why);
     if (why[0] != '\0')
@@ -169,11 +179,11 @@ static void learn(struct world *w, const struct disk *d, uint64_t index)
 void check_applied(struct world *w, struct server *s)
 {
     struct truth *t = &w->truth;
-    const struct disk *d = &s->disk;
+    const struct drive *d = &s->disk;
     const struct store_state *state = &d->local.state;
     if (state->applied == 0 || d->installing)
         return;
-    if (disk_kept(d) < state->applied || disk_point(d, state->applied).chain != state->chain) {
+    if (drive_kept(d) < state->applied || drive_point(d, state->applied).chain != state->chain) {
         complain(w, "S9: %s has applied entry %llu, and its log no longer has it", s->name,
                  (u)state->applied);
         return;
@@ -198,7 +208,7 @@ void check_applied(struct world *w, struct server *s)
 
 static void check_positions(struct world *w, struct server *s)
 {
-    struct disk *d = &s->disk;
+    struct drive *d = &s->disk;
     const struct repl *r = &s->r;
     if (d->hard.promised_epoch < d->promised_max)
         complain(w, "I5: the promise on %s's disk went back from %llu to %llu", s->name,
@@ -206,10 +216,10 @@ static void check_positions(struct world *w, struct server *s)
     d->promised_max = d->hard.promised_epoch;
     for (; s->checked_durable < d->durable; s->checked_durable++)
         if (s->checked_durable + 1 >= d->first)
-            check_shipped(w, &disk_at(d, s->checked_durable + 1)->e);
+            check_shipped(w, &drive_at(d, s->checked_durable + 1)->e);
     if (s->checked_durable > d->durable)
         s->checked_durable = d->durable;
-    uint64_t applied = disk_applied(d);
+    uint64_t applied = drive_applied(d);
     if (!s->up || d->installing)
         return;
     if (r->committed < s->seen_committed || applied < s->seen_applied ||
@@ -237,8 +247,8 @@ void check_all(struct world *w)
         check_positions(w, &w->servers[i]);
     }
     struct truth *t = &w->truth;
-    if (disk_applied(&w->servers[PRIMARY].disk) > t->committed)
-        t->committed = disk_applied(&w->servers[PRIMARY].disk);
+    if (drive_applied(&w->servers[PRIMARY].disk) > t->committed)
+        t->committed = drive_applied(&w->servers[PRIMARY].disk);
     if (!w->plan.primary_lost && t->complaint[0] == '\0')
         check_primary(w);
 }
@@ -256,8 +266,8 @@ void check_committed(struct world *w, const struct server *s, const struct entry
     t->acked_by_all = t->acked;
     unsigned copies = 0;
     for (unsigned i = 0; i < w->servers_count; i++) {
-        const struct disk *d = &w->servers[i].disk;
-        copies += disk_kept(d) >= e->index && disk_point(d, e->index).chain == e->chain;
+        const struct drive *d = &w->servers[i].disk;
+        copies += drive_kept(d) >= e->index && drive_point(d, e->index).chain == e->chain;
     }
     if (copies < w->plan.min_copies && e->index > w->harmed)
         complain(w, "S23: entry %llu is acknowledged with %u copies, %u are wanted", (u)e->index,
@@ -321,7 +331,7 @@ bool check_healed(struct world *w)
         members++;
         if (!s->up || s->r.stage != REPL_FOLLOWING || repl_refusal(&s->r) != 0)
             return false;
-        same = same && disk_applied(&s->disk) == disk_applied(&p->disk) &&
+        same = same && drive_applied(&s->disk) == drive_applied(&p->disk) &&
                s->disk.local.state.chain == p->disk.local.state.chain &&
                s->disk.local.state.digest == p->disk.local.state.digest;
         if (p->r.o.ack_all && !in_set(&p->disk.hard.set, s->disk.id))

@@ -12,8 +12,8 @@ enum { CHUNK_BYTES = 4096, CHECK_US = 100 * MS, HOLD_US = 20 * S, SILENT_US = 15
 
 void checkpoint_make(struct world *w, struct server *s)
 {
-    struct disk *d = &s->disk;
-    uint64_t applied = disk_applied(d), keep = chance_below(&w->chance, w->plan.log_entries + 1);
+    struct drive *d = &s->disk;
+    uint64_t applied = drive_applied(d), keep = chance_below(&w->chance, w->plan.log_entries + 1);
     if (applied == 0 || d->installing || d->cutting || s->alarmed || w->now_us < s->hold_us)
         return;
     if (d->local.txn == NULL && (d->checkpoint == NULL || d->checkpoint->state.applied < applied)) {
@@ -32,7 +32,7 @@ void checkpoint_make(struct world *w, struct server *s)
         return;
     tell(w, "%s trims its log up to %llu; its checkpoint is of %llu", s->name,
          (unsigned long long)to, (unsigned long long)d->checkpoint->state.applied);
-    disk_trim(d, to);
+    drive_trim(d, to);
 }
 
 /* --- A primary --- */
@@ -169,8 +169,9 @@ void copy_installed(struct world *w, struct server *s)
     bool proved = s->proved, now;
     s->checking = s->alarmed = false;
     local_close(&s->disk.local, &w->storage);
-    if (!disk_recover(&s->disk, &w->storage, &now))
-        complain(w, "S13: %s cannot begin with the copy that it has installed", s->name);
+    char why[WHY_BYTES];
+    if (drive_recover(&s->disk, &w->storage, &now, why) != 0)
+        complain(w, "S13: %s cannot begin with the copy that it has installed: %s", s->name, why);
     s->proved = proved || now;
     s->checked_durable = s->disk.durable;
     server_begin(w, s);

@@ -39,13 +39,13 @@ static void ship(struct world *w, struct server *s, struct wire *wire)
             .kind = PEER_UPDATE, .epoch = s->r.epoch, .session = m->session};
         buf_reset(&s->scratch, SIZE_MAX);
         for (uint64_t i = 0; i < count; i++) {
-            const struct logged *l = disk_at(&s->disk, wire->next + i);
+            const struct logged *l = drive_at(&s->disk, wire->next + i);
             buf_add(&s->scratch, l->at, l->bytes);
             check_shipped(w, &l->e);
         }
         message.update.first = wire->next;
         message.update.last = wire->next + count - 1;
-        message.update.commit = disk_applied(&s->disk);
+        message.update.commit = drive_applied(&s->disk);
         message.update.in_sync = repl_in_sync(&s->r, m);
         message.update.entries = buf_span(&s->scratch);
         wire->next += count;
@@ -59,7 +59,7 @@ void driver_tell_commit(struct world *w, struct server *s, struct wire *wire)
     if (m == NULL || !wire->streaming)
         return;
     struct peer_message message = {.kind = PEER_COMMIT, .epoch = s->r.epoch, .session = m->session};
-    message.commit.commit = disk_applied(&s->disk);
+    message.commit.commit = drive_applied(&s->disk);
     message.commit.in_sync = repl_in_sync(&s->r, m);
     wire_send(w, wire, CALLED, &message);
 }
@@ -138,11 +138,11 @@ static void cut(struct world *w, struct server *s, uint64_t index)
 /* One transaction's worth. */
 static int apply_some(struct server *s, uint64_t to)
 {
-    struct disk *d = &s->disk;
-    uint64_t last = to < disk_applied(d) + 8 ? to : disk_applied(d) + 8;
+    struct drive *d = &s->disk;
+    uint64_t last = to < drive_applied(d) + 8 ? to : drive_applied(d) + 8;
     int rc = local_begin(&d->local);
-    for (uint64_t i = disk_applied(d) + 1; rc == 0 && i <= last; i++)
-        rc = entry_apply(d->local.txn, &disk_at(d, i)->e);
+    for (uint64_t i = drive_applied(d) + 1; rc == 0 && i <= last; i++)
+        rc = entry_apply(d->local.txn, &drive_at(d, i)->e);
     return rc == 0 ? local_commit(&d->local) : rc;
 }
 
@@ -150,8 +150,8 @@ static int apply_some(struct server *s, uint64_t to)
 static void apply(struct world *w, struct server *s, uint64_t index)
 {
     bool told = s->number == PRIMARY && chance_percent(&w->chance, 80);
-    while (disk_applied(&s->disk) < index) {
-        uint64_t next = disk_applied(&s->disk) + 1;
+    while (drive_applied(&s->disk) < index) {
+        uint64_t next = drive_applied(&s->disk) + 1;
         bool flies = s->flight.any && s->flight.entry.index == next;
         uint64_t to =
             s->flight.any && s->flight.entry.index <= index ? s->flight.entry.index - 1 : index;
@@ -177,9 +177,9 @@ static void send_message(struct world *w, struct server *s, struct repl_action *
     if (wire == NULL)
         return;
     if (a->message.kind == PEER_ACK)
-        a->message.ack.applied = disk_applied(&s->disk);
+        a->message.ack.applied = drive_applied(&s->disk);
     if (a->message.kind == PEER_COMMIT) {
-        a->message.commit.commit = disk_applied(&s->disk);
+        a->message.commit.commit = drive_applied(&s->disk);
         a->message.commit.digest = s->disk.local.state.digest;
     }
     wire_send(w, wire, s->number == PRIMARY ? CALLED : CALLER, &a->message);
@@ -272,10 +272,10 @@ static void accept(struct world *w, struct server *s, const struct peer_message 
     struct span rest = m->update.entries;
     while (rest.bytes != 0) {
         struct entry e;
-        uint64_t chain = disk_point(&s->disk, s->disk.count).chain;
+        uint64_t chain = drive_point(&s->disk, s->disk.count).chain;
         long used = entry_decode(rest, chain, &e);
         assert(used > 0);
-        disk_append(&s->disk, &e, s->r.commit_known);
+        drive_append(&s->disk, &e, s->r.commit_known);
         rest = span(rest.at + used, rest.bytes - (size_t)used);
     }
     driver_write_log(w, s);
@@ -311,7 +311,7 @@ bool driver_must_wait(const struct world *w, const struct server *s, const struc
 /* Whether the entries follow this log's; what does not is never given to the step. */
 static bool follows(const struct server *s, const struct peer_message *m)
 {
-    uint64_t index = m->update.first, chain = disk_point(&s->disk, s->disk.count).chain;
+    uint64_t index = m->update.first, chain = drive_point(&s->disk, s->disk.count).chain;
     struct span rest = m->update.entries;
     while (rest.bytes != 0) {
         struct entry e;
@@ -347,7 +347,7 @@ static void rubbish(struct world *w, struct server *s, struct wire *wire, unsign
 /* The same position, and other records. */
 static void compare_digest(struct world *w, struct server *s, const struct peer_commit *c)
 {
-    if (c->beat && c->digest != 0 && c->commit == disk_applied(&s->disk) &&
+    if (c->beat && c->digest != 0 && c->commit == drive_applied(&s->disk) &&
         c->digest != s->disk.local.state.digest && !w->plan.primary_lost)
         complain(w, "I1: %s's local storage differs from the primary's after entry %llu", s->name,
                  (unsigned long long)c->commit);
@@ -358,7 +358,7 @@ static void to_step(struct world *w, struct server *s, struct wire *wire, unsign
 {
     struct repl_event e = {.kind = REPL_MESSAGE, .link = wire->link[side], .message = m};
     if (m->kind == PEER_WELCOME && m->welcome.match.index >= s->r.committed)
-        e.point = disk_point(&s->disk, m->welcome.match.index);
+        e.point = drive_point(&s->disk, m->welcome.match.index);
     bool refusal = m->kind == PEER_REFUSE && s->number != PRIMARY;
     driver_step(w, s, &e);
     if (refusal && s->r.refusal == REFUSE_NO_LOG && s->r.refusal_sentence[0] != '\0')
@@ -398,13 +398,13 @@ void driver_received(struct world *w, struct server *s, struct wire *wire, unsig
 static unsigned points(const struct server *s, struct peer_point list[PEER_POINTS_MAX])
 {
     unsigned count = 1;
-    list[0] = disk_point(&s->disk, s->r.committed);
+    list[0] = drive_point(&s->disk, s->r.committed);
     for (uint64_t i = s->r.committed + 1; i <= s->disk.count; i++) {
-        if (count > 1 && list[count - 1].epoch == disk_at(&s->disk, i)->e.epoch)
+        if (count > 1 && list[count - 1].epoch == drive_at(&s->disk, i)->e.epoch)
             count--;
         else if (count == PEER_POINTS_MAX)
             memmove(&list[1], &list[2], (--count - 1) * sizeof list[0]);
-        list[count++] = disk_point(&s->disk, i);
+        list[count++] = drive_point(&s->disk, i);
     }
     return count;
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "sim.h"
+#include "wal.h"
 
 enum fault {
     KILL_BACKUP,
@@ -28,6 +29,11 @@ enum fault {
     TWIN,
     PRIMARY_COPY,
     PRIMARY_RESTORE,
+    PARTITION,
+    SLOW_LINK,
+    FULL_DISK,
+    ROT,
+    CLONE,
     FAULTS
 };
 
@@ -39,6 +45,7 @@ static void plan_faults(struct world *w)
         [CUT_BOTH] = 10,    [RESET] = 20,        [FREEZE] = 10,       [SLOW_DISK] = 10,
         [BLOCK_CALLS] = 6,  [WIPE] = 3,          [KEEP_COPY] = 6,     [RESTORE_COPY] = 6,
         [DROP] = 6,         [OLD_MESSAGE] = 20,  [OLD_MESSAGES] = 10, [CRASH_LOOP] = 1,
+        [PARTITION] = 8,    [SLOW_LINK] = 8,     [FULL_DISK] = 6,
     };
     struct plan *p = &w->plan;
     for (unsigned i = 0; i < FAULTS; i++)
@@ -46,8 +53,12 @@ static void plan_faults(struct world *w)
             p->weights[i] = (unsigned)chance_between(&w->chance, 1, most[i]);
     if (!chance_percent(&w->chance, 20))
         p->weights[CRASH_LOOP] = 0;
-    if (p->twin)
+    if (p->twin) {
         p->weights[TWIN] = 10;
+        p->weights[CLONE] = chance_percent(&w->chance, 50) ? 10 : 0;
+    }
+    if (p->real_log && !p->primary_lost && chance_percent(&w->chance, 50))
+        p->weights[ROT] = 4;
     if (p->primary_lost) {
         p->weights[PRIMARY_COPY] = 6;
         p->weights[PRIMARY_RESTORE] = 3;
@@ -75,7 +86,8 @@ void faults_plan(struct world *w)
     p->checkpoint_us = chance_between(c, 1, 8) * S;
     p->log_entries = chance_percent(c, 50) ? 20 : 2000;
     p->key_window_us = chance_percent(c, 10) ? chance_between(c, 1, 5) * S : 24 * 3600ULL * S;
-    p->lmdb = chance_percent(c, 5);
+    p->real_log = chance_percent(c, 15);
+    p->lmdb = chance_percent(c, 2);
     if (p->lmdb) /* whose copies cost more */
         p->checkpoint_us *= 8;
     p->lmdb = p->lmdb && !w->o.memory;
@@ -147,6 +159,8 @@ static void on_wire(struct world *w, enum fault fault)
         wire->cut[side] = true;
     if (fault == CUT_BOTH)
         wire->cut[1 - side] = true;
+    if (fault == SLOW_LINK)
+        wire->slow_us = chance_between(&w->chance, 1, 300) * MS;
     if (fault == FREEZE)
         wire->frozen_us[side] = w->now_us + chance_between(&w->chance, 10, 3000) * MS;
     for (side = 0; fault == RESET && side < 2; side++) {
@@ -161,7 +175,7 @@ static void on_wire(struct world *w, enum fault fault)
 static void keep_copy(struct world *w, struct server *s)
 {
     tell(w, "a copy is made of %s's disk", s->name);
-    disk_copy(&s->old_copy, &s->disk, &w->storage);
+    drive_copy(&s->old_copy, &s->disk, &w->storage, &w->chance);
     s->has_old_copy = true;
 }
 
@@ -208,6 +222,48 @@ static void twin(struct world *w)
         server_start(w, s);
 }
 
+/* Nothing reaches it, nor comes from it, for a while. */
+static void partition(struct world *w, struct server *s)
+{
+    s->blocked_us = w->now_us + chance_between(&w->chance, 100, 4000) * MS;
+    tell(w, "%s is alone until %.6f", s->name, (double)s->blocked_us / 1e6);
+    for (unsigned i = 0; i < WIRES_MAX; i++) {
+        struct wire *wire = &w->wires[i];
+        if (wire->number != 0 &&
+            (wire->server[CALLER] == s->number || wire->server[CALLED] == s->number))
+            wire->cut[CALLER] = wire->cut[CALLED] = true;
+    }
+}
+
+/* What was durable changes while the machine is off. */
+static void rot(struct world *w, struct server *s)
+{
+    server_stop(w, s, true);
+    if (s->disk.wal != NULL && wal_rot(s->disk.wal, &w->chance)) {
+        tell(w, "a bit of %s's log is another one", s->name);
+        s->disk.rotten = s->disk.damaged = s->disk.restored = true;
+        w->harmed = w->servers[PRIMARY].disk.count;
+    }
+    come_back(w, s);
+}
+
+/* The twin gets a copy of another's directory, identity and all. */
+static void clone(struct world *w)
+{
+    struct server *s = &w->servers[w->servers_count - 1];
+    if (s->up)
+        server_stop(w, s, true);
+    tell(w, "a copy of b1's directory is given to its twin");
+    w->harmed = w->servers[PRIMARY].disk.count;
+    drive_copy(&s->disk, &w->servers[1].disk, &w->storage, &w->chance);
+    s->disk.promised_max = 0;
+    s->checked_durable = s->checked_applied = s->seen_read = 0;
+    /* From now on either may lack what the other acknowledges under their one identity. */
+    s->disk.damaged = s->disk.restored = true;
+    w->servers[1].disk.damaged = w->servers[1].disk.restored = true;
+    server_start(w, s);
+}
+
 static void on_server(struct world *w, enum fault fault, struct server *s)
 {
     uint64_t until_us = w->now_us + chance_between(&w->chance, 20, 3000) * MS;
@@ -216,6 +272,8 @@ static void on_server(struct world *w, enum fault fault, struct server *s)
         s->stopped_us = until_us;
     else if (fault == SLOW_DISK)
         s->slow_us = until_us;
+    else if (fault == FULL_DISK)
+        s->full_us = until_us;
     else if (fault == BLOCK_CALLS)
         s->blocked_us = until_us;
     else
@@ -270,6 +328,16 @@ static void one(struct world *w, enum fault fault)
     case TWIN:
         twin(w);
         break;
+    case PARTITION:
+        partition(w, anybody(w));
+        break;
+    case ROT:
+        rot(w, a_backup(w));
+        break;
+    case CLONE:
+        clone(w);
+        break;
+    case FULL_DISK:
     case STAND_STILL:
     case CLOCK_JUMP:
     case SLOW_DISK:
@@ -304,12 +372,12 @@ void faults_heal(struct world *w)
 {
     w->healed_acked = w->counts.acknowledged;
     for (unsigned i = 0; i < WIRES_MAX; i++)
-        w->wires[i].frozen_us[CALLER] = w->wires[i].frozen_us[CALLED] = 0;
+        w->wires[i].frozen_us[CALLER] = w->wires[i].frozen_us[CALLED] = w->wires[i].slow_us = 0;
     for (unsigned i = 0; i < w->servers_count; i++) {
         struct server *s = &w->servers[i];
         if (s->stopped_us > w->now_us)
             s->stopped_us = w->now_us;
-        s->slow_us = s->blocked_us = 0;
+        s->slow_us = s->blocked_us = s->full_us = 0;
         s->crashes = 0;
         if (s->stays_down)
             server_stop(w, s, false);

@@ -10,7 +10,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/hash.h"
-#include "disk.h"
+#include "drive.h"
 #include "store/copy.h"
 #include "store/kv.h"
 #include "store/txn.h" /* for copies of stores in memory, which only exist here */

@@ -8,7 +8,13 @@
 #include "repl/forward.h"
 #include "sim.h"
 
-enum { TURN_US = 300, ENTRY_BYTES = 256 * 1024, RECORD_BYTES = 64 * 1024, FORWARD_BATCHES = 64 };
+enum {
+    TURN_US = 300,
+    ENTRY_BYTES = 256 * 1024,
+    SHORT_ENTRY_BYTES = 60 * 1024,
+    RECORD_BYTES = 64 * 1024,
+    FORWARD_BATCHES = 64
+};
 
 /* --- Batches --- */
 
@@ -85,7 +91,7 @@ static void forward_answer(struct world *w, struct server *s, struct write_batch
     buf_reset(&s->scratch, SIZE_MAX);
     answers_encode(&s->scratch, b);
     message.answer = (struct peer_answer){.id = b->forward_id,
-                                          .index = disk_applied(&s->disk),
+                                          .index = drive_applied(&s->disk),
                                           .count = b->count,
                                           .answers = buf_span(&s->scratch)};
     driver_tell_commit(w, s, wire); /* first, so that the backup has what it answers */
@@ -120,8 +126,8 @@ static void begin_entry(struct world *w, struct server *s, struct entry *e)
 {
     uint64_t now_us = server_wall_us(w, s), last_us = s->disk.local.state.time_us;
     if (s->disk.count >= s->disk.first)
-        last_us = disk_at(&s->disk, s->disk.count)->e.time_us;
-    s->effects.bytes_max = ENTRY_BYTES;
+        last_us = drive_at(&s->disk, s->disk.count)->e.time_us;
+    s->effects.bytes_max = w->plan.real_log ? SHORT_ENTRY_BYTES : ENTRY_BYTES;
     buf_reset(&s->effects, SIZE_MAX);
     char *head = buf_room(&s->effects, ENTRY_HEAD_BYTES);
     assert(head != NULL);
@@ -183,9 +189,9 @@ static bool make_entry(struct world *w, struct server *s)
 void order_append(struct world *w, struct server *s, const struct repl_action *a)
 {
     struct entry *e = &s->flight.entry;
-    struct disk *d = &s->disk;
+    struct drive *d = &s->disk;
     if (a->entry != REPL_ENTRY_WRITES) {
-        const struct entry *last = d->count >= d->first ? &disk_at(d, d->count)->e : NULL;
+        const struct entry *last = d->count >= d->first ? &drive_at(d, d->count)->e : NULL;
         begin_entry(w, s, e);
         e->kind = a->entry == REPL_ENTRY_CONFIG ? ENTRY_CONFIG : ENTRY_EPOCH_START;
         e->first_seq = (last != NULL ? last->first_seq + last->effects : d->local.state.seq + 1);
@@ -194,12 +200,12 @@ void order_append(struct world *w, struct server *s, const struct repl_action *a
     e->body = body_of(s);
     e->epoch = a->epoch;
     e->index = a->index;
-    uint64_t chain = disk_point(d, d->count).chain;
+    uint64_t chain = drive_point(d, d->count).chain;
     if (d->count >= d->first)
-        chain = disk_at(d, d->count)->e.chain;
+        chain = drive_at(d, d->count)->e.chain;
     entry_seal(e, chain, s->effects.at);
     s->flight.any = true;
-    disk_append(d, e, s->r.committed);
+    drive_append(d, e, s->r.committed);
 }
 
 /* Its effects are in the open transaction; else it is applied from its bytes. */
@@ -283,7 +289,7 @@ static void forward_pending(struct world *w, struct server *s)
 void order_reached(struct world *w, struct server *s)
 {
     struct write_batch *b;
-    while ((b = fates_take(&s->fates, disk_applied(&s->disk))) != NULL)
+    while ((b = fates_take(&s->fates, drive_applied(&s->disk))) != NULL)
         order_give_back(w, s, b);
 }
 
@@ -297,7 +303,7 @@ bool order_answered(struct world *w, struct server *s, const struct peer_message
 
 void order_lost(struct world *w, struct server *s)
 {
-    fates_lost(&s->fates, disk_applied(&s->disk));
+    fates_lost(&s->fates, drive_applied(&s->disk));
     order_reached(w, s);
 }
 

@@ -14,7 +14,7 @@ struct server *server_by_id(struct world *w, const unsigned char *id)
 }
 
 /* S2: a number that is on the disk before anything is made with it. */
-static uint64_t new_epoch(struct world *w, struct disk *d)
+static uint64_t new_epoch(struct world *w, struct drive *d)
 {
     if (RULE(S2) || d->starts == 0)
         d->starts++;
@@ -41,7 +41,7 @@ void server_begin(struct world *w, struct server *s)
 {
     struct repl_options o = s->r.o;
     struct repl_event e = {
-        .kind = REPL_START, .index = s->disk.count, .committed = disk_applied(&s->disk)};
+        .kind = REPL_START, .index = s->disk.count, .committed = drive_applied(&s->disk)};
     options(w, s, &o);
     s->seen_committed = s->seen_applied = s->seen_promised = 0;
     repl_init(&s->r, &o, &s->disk.hard);
@@ -54,6 +54,15 @@ void server_begin(struct world *w, struct server *s)
          (unsigned long long)e.committed, (unsigned long long)e.epoch,
          o.ack_all ? "" : ", acknowledges alone", s->proved ? "" : ", not proved");
     driver_step(w, s, &e);
+}
+
+/* Its log is damaged, and it says so: the operator wipes it. */
+void server_give_up(struct world *w, struct server *s, const char *why)
+{
+    tell(w, "%s cannot go on: %s", s->name, why);
+    server_stop(w, s, false);
+    server_wipe(w, s);
+    later(w, S, DO_START, s, 0, 0);
 }
 
 void server_start(struct world *w, struct server *s)
@@ -77,8 +86,14 @@ void server_start(struct world *w, struct server *s)
     fates_init(&s->fates);
     s->copy_wanted = s->checking = s->turning = false;
     copy_forget(s);
-    if (!disk_recover(&s->disk, &w->storage, &s->proved))
-        complain(w, "driver: %s's log and checkpoint do not fit", s->name);
+    char why[WHY_BYTES];
+    int rc = drive_recover(&s->disk, &w->storage, &s->proved, why);
+    if (rc != 0) {
+        if (!s->disk.rotten || rc == LOST_ENTRIES)
+            complain(w, "S12: %s: %s", s->name, why);
+        server_give_up(w, s, why);
+        return;
+    }
     server_begin(w, s);
     later(w, chance_below(&w->chance, 20 * MS), DO_TICK, s, 0, 0);
     later(w, chance_skewed(&w->chance, w->plan.checkpoint_us), DO_CHECKPOINT, s, 0, 0);
@@ -97,7 +112,7 @@ void server_stop(struct world *w, struct server *s, bool machine)
     clients_of_dead(w, s);
     order_stop(w, s);
     wires_of_dead(w, s->number, machine);
-    disk_crash(&s->disk, &w->storage, machine, &w->chance);
+    drive_crash(&s->disk, &w->storage, machine, &w->chance);
 }
 
 void server_finish(struct server *s)
@@ -112,8 +127,8 @@ void server_wipe(struct world *w, struct server *s)
 {
     tell(w, "%s gets an empty disk", s->name);
     w->harmed = w->servers[PRIMARY].disk.count;
-    disk_finish(&s->disk, &w->storage);
-    disk_make(&s->disk, &w->chance);
+    drive_finish(&s->disk, &w->storage);
+    drive_make(&s->disk, w->plan.real_log, &w->chance);
     s->checked_durable = s->checked_applied = s->seen_read = 0;
 }
 
@@ -121,7 +136,7 @@ void server_restore(struct world *w, struct server *s)
 {
     tell(w, "%s gets an old copy of its disk", s->name);
     w->harmed = w->servers[PRIMARY].disk.count;
-    disk_copy(&s->disk, &s->old_copy, &w->storage);
+    drive_copy(&s->disk, &s->old_copy, &w->storage, &w->chance);
     s->disk.damaged = s->disk.restored = true;
     s->disk.promised_max = 0;
     s->checked_durable = s->checked_applied = s->seen_read = 0;

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "chance.h"
-#include "disk.h"
+#include "drive.h"
 #include "history.h"
 #include "record/execute.h"
 #include "repl/fates.h"
@@ -92,7 +92,7 @@ struct flight {
 struct server {
     unsigned number;
     char name[8];
-    struct disk disk, old_copy;
+    struct drive disk, old_copy;
     bool has_old_copy;
     bool up, stays_down, alarmed;
     uint64_t life;                 /* counted over all servers; 0: never */
@@ -131,6 +131,7 @@ void server_stop(struct world *w, struct server *s, bool machine);
 void server_wipe(struct world *w, struct server *s);    /* of a stopped one */
 void server_restore(struct world *w, struct server *s); /* likewise: its old copy */
 void server_finish(struct server *s);
+void server_give_up(struct world *w, struct server *s, const char *why);
 /* The step begins with what the disk has; again after a full copy was installed. */
 void server_begin(struct world *w, struct server *s);
 struct server *server_by_id(struct world *w, const unsigned char *id);
@@ -249,6 +250,7 @@ struct plan {
     bool hold_all;     /* a settling backup reads nothing; else only no entries */
     bool primary_lost; /* the primary's disk may be an old copy: only each server's own sanity */
     bool twin;         /* a server with the name of another comes and goes */
+    bool real_log;     /* src/log, on a disk in memory */
     bool lmdb;         /* local storage is LMDB's, in files */
     uint64_t timeout_us, net_us, disk_us, fault_us, length_us;
     uint64_t op_us;         /* between two operations of clients */

@@ -78,6 +78,7 @@ static void tick(struct world *w, struct server *s)
 {
     later(w, chance_between(&w->chance, TICK_US - 5 * MS, TICK_US + 5 * MS), DO_TICK, s, 0, 0);
     copy_tick(w, s);
+    driver_write_log(w, s); /* where the disk was full */
     driver_step(w, s,
                 &(struct repl_event){.kind = REPL_TIME, .now_us = 1 + w->now_us + s->clock_us});
 }
@@ -85,7 +86,7 @@ static void tick(struct world *w, struct server *s)
 static void look_up(struct world *w, struct server *s, const struct happening *h)
 {
     struct repl_event e = {.kind = REPL_LOOKED_UP, .link = h->link};
-    e.point = disk_point(&s->disk, h->index);
+    e.point = drive_point(&s->disk, h->index);
     if (h->index + 1 < s->disk.first ||
         (e.point.index != h->index && h->index < s->disk.first)) /* what follows it is trimmed */
         e.rc = ERR_NOT_FOUND;
@@ -101,15 +102,22 @@ static void look_up(struct world *w, struct server *s, const struct happening *h
 static void disk_works(struct world *w, struct server *s, const struct happening *h)
 {
     enum event_kind told = DO_DURABLE;
+    int rc = 0;
     if (h->kind == DO_FLUSH) {
-        disk_flushed(&s->disk, h->index);
+        rc = drive_flushed(&s->disk, h->index);
     } else if (h->kind == DO_SAVE) {
-        disk_saved(&s->disk);
+        drive_saved(&s->disk);
         told = DO_SAVED;
     } else {
-        disk_cut_done(&s->disk);
+        rc = drive_cut_done(&s->disk);
         told = DO_CUT_DONE;
     }
+    if (rc != 0 && s->disk.rotten) {
+        server_give_up(w, s, "the log cannot be read");
+        return;
+    }
+    if (rc != 0)
+        complain(w, "log: %s cannot write: %d", s->name, rc);
     later(w, chance_below(&w->chance, MS), told, s, 0, h->index);
 }
 
@@ -253,7 +261,7 @@ static void make(struct world *w)
         s->number = i;
         snprintf(s->name, sizeof s->name, i == PRIMARY ? "p" : "b%u", twin ? 1 : i);
         s->stays_down = twin;
-        disk_make(&s->disk, &w->chance);
+        drive_make(&s->disk, w->plan.real_log, &w->chance);
         later(w, chance_below(&w->chance, 300 * MS), DO_START, s, 0, 0);
     }
     for (unsigned i = 0; i < CLIENTS_MAX; i++) {
@@ -303,8 +311,8 @@ void world_finish(struct world *w)
     checks_finish(w);
     for (unsigned i = 0; i < w->servers_count; i++) {
         order_stop(w, &w->servers[i]);
-        disk_finish(&w->servers[i].disk, &w->storage);
-        disk_finish(&w->servers[i].old_copy, &w->storage);
+        drive_finish(&w->servers[i].disk, &w->storage);
+        drive_finish(&w->servers[i].old_copy, &w->storage);
         server_finish(&w->servers[i]);
     }
     for (struct write_batch *b = w->spare, *next; b != NULL; b = next) {

@@ -3,10 +3,11 @@
  * way to them. The log is simulated; entries are the real bytes, local storage is a real store, and
  * a checkpoint or a copy is the bytes of one. Knows nothing of servers.
  */
-#ifndef SIM_DISK_H
-#define SIM_DISK_H
+#ifndef SIM_DRIVE_H
+#define SIM_DRIVE_H
 
 #include "chance.h"
+#include "history.h"
 #include "record/read.h"
 #include "repl/entry.h"
 #include "repl/step.h"
@@ -57,7 +58,7 @@ int image_check(struct image *i, struct storage *where);
 struct image *image_hold(struct image *i);
 void image_drop(struct image *i); /* accepts NULL */
 
-/* --- disk.c --- */
+/* --- drive.c --- */
 
 struct logged {
     struct entry e; /* its body stands in `at` */
@@ -66,7 +67,9 @@ struct logged {
     uint64_t commit; /* known when it was written: the frame keeps it */
 };
 
-struct disk {
+struct wal;
+
+struct drive {
     unsigned char id[PEER_ID_BYTES];
     struct logged *log; /* [0]: the entry `first` */
     uint64_t first;     /* those before it are trimmed, */
@@ -78,6 +81,7 @@ struct disk {
     bool saving;
     struct repl_hard hard, hard_next;
     uint64_t commit; /* kept in the frames */
+    struct wal *wal; /* the real log, or NULL */
     struct local local;
     bool behind; /* local storage was rebuilt, and may lack what was acknowledged */
     struct image *checkpoint;
@@ -86,31 +90,36 @@ struct disk {
     uint64_t starts;       /* S2's counter */
     bool damaged;          /* an old copy was put back in its place, */
     bool restored;         /* once */
+    bool rotten;           /* what was durable is not what was written any more */
 };
 
-void disk_make(struct disk *d, struct chance *c);
-void disk_finish(struct disk *d, const struct storage *where);
-void disk_copy(struct disk *to, const struct disk *from, struct storage *where);
-struct logged *disk_at(const struct disk *d, uint64_t index);
+void drive_make(struct drive *d, bool real_log, struct chance *c);
+void drive_finish(struct drive *d, const struct storage *where);
+void drive_copy(struct drive *to, const struct drive *from, struct storage *where,
+                struct chance *c);
+/* The list of entries is empty, and the next one is `first`. */
+void drive_forget(struct drive *d, uint64_t first);
+struct logged *drive_at(const struct drive *d, uint64_t index);
 /* The bytes are copied. */
-void disk_append(struct disk *d, const struct entry *e, uint64_t commit);
-void disk_flushed(struct disk *d, uint64_t index);
-void disk_saved(struct disk *d);
-void disk_cut_done(struct disk *d);
-void disk_trim(struct disk *d, uint64_t index); /* those up to it */
+void drive_append(struct drive *d, const struct entry *e, uint64_t commit);
+int drive_flushed(struct drive *d, uint64_t index); /* 0, or the log's error, as all below */
+void drive_saved(struct drive *d);
+int drive_cut_done(struct drive *d);
+void drive_trim(struct drive *d, uint64_t index); /* those up to it */
 /* Log and local storage are gone: the checkpoint is all there is. */
-void disk_install(struct disk *d, const struct storage *where);
+int drive_install(struct drive *d, const struct storage *where);
 /* What was on its way is there or not; with the machine goes what was only in its memory. */
-void disk_crash(struct disk *d, const struct storage *where, bool machine, struct chance *c);
+void drive_crash(struct drive *d, const struct storage *where, bool machine, struct chance *c);
 /* Local storage for a process that starts: what is there, or else made from checkpoint and log.
- * Sets *proved. False: the checkpoint and the log do not fit. */
-bool disk_recover(struct disk *d, struct storage *where, bool *proved);
+ * Sets *proved. Not 0: it cannot start, and `why` says why. */
+enum { LOST_ENTRIES = 1 };
+int drive_recover(struct drive *d, struct storage *where, bool *proved, char why[WHY_BYTES]);
 /* The entry's place in a log; 0 is the beginning of all. */
-struct peer_point disk_point(const struct disk *d, uint64_t index);
+struct peer_point drive_point(const struct drive *d, uint64_t index);
 /* The entries that will stay: not those that a cut is about to remove. */
-uint64_t disk_kept(const struct disk *d);
+uint64_t drive_kept(const struct drive *d);
 
-static inline uint64_t disk_applied(const struct disk *d)
+static inline uint64_t drive_applied(const struct drive *d)
 {
     return d->local.state.applied;
 }
