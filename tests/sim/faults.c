@@ -83,7 +83,7 @@ void faults_plan(struct world *w)
     p->net_us = net_ms[chance_below(c, 3)] * MS;
     p->disk_us = disk_ms[chance_below(c, 3)] * MS;
     p->op_us = chance_between(c, 4, 9) * MS;
-    p->checkpoint_us = chance_between(c, 1, 8) * S;
+    p->checkpoint_us = chance_between(c, 200, 4000) * MS;
     p->log_entries = chance_percent(c, 50) ? 20 : 2000;
     p->key_window_us = chance_percent(c, 10) ? chance_between(c, 1, 5) * S : 24 * 3600ULL * S;
     p->real_log = chance_percent(c, 15);
@@ -91,7 +91,8 @@ void faults_plan(struct world *w)
     if (p->lmdb) /* whose copies cost more */
         p->checkpoint_us *= 8;
     p->lmdb = p->lmdb && !w->o.memory;
-    p->fault_us = chance_between(c, 20, 600) * MS;
+    p->fault_us =
+        chance_percent(c, 70) ? chance_between(c, 20, 600) * MS : chance_between(c, 600, 4000) * MS;
     p->stale_percent = chance_percent(c, 20) ? 60 : 0;
     p->length_us = chance_between(c, 5, 15) * S;
     if (p->primary_lost) /* else what is lost is always seen by its absence */
@@ -276,6 +277,8 @@ static void on_server(struct world *w, enum fault fault, struct server *s)
         s->full_us = until_us;
     else if (fault == BLOCK_CALLS)
         s->blocked_us = until_us;
+    else if (chance_percent(&w->chance, 50))
+        s->wall_us = chance_below(&w->chance, 1200 * S); /* also back */
     else
         s->clock_us += until_us - w->now_us;
 }

@@ -92,7 +92,11 @@ static void keep_stale(struct world *w, const struct wire *wire, unsigned side,
 {
     if (!chance_percent(&w->chance, m->kind == PEER_ACK && !m->ack.beat ? 30 : 10))
         return;
-    struct stale *stale = &w->stale[w->stale_next++ % STALE_MAX];
+    /* Half of them are of just now, half are kept longer. */
+    unsigned place = w->stale_next++ % (STALE_MAX / 2);
+    if (chance_percent(&w->chance, 10))
+        place = STALE_MAX - 1 - (unsigned)chance_below(&w->chance, STALE_MAX / 2);
+    struct stale *stale = &w->stale[place];
     free(stale->at);
     *stale = (struct stale){.wire = wire->number,
                             .from = wire->server[side],

@@ -23,7 +23,7 @@ static uint64_t new_epoch(struct world *w, struct drive *d)
 
 uint64_t server_wall_us(const struct world *w, const struct server *s)
 {
-    return 1700000000ULL * S + w->now_us + s->clock_us;
+    return 1700000000ULL * S + w->now_us + s->clock_us + s->wall_us;
 }
 
 static void options(struct world *w, struct server *s, struct repl_options *o)

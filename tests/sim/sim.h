@@ -97,6 +97,7 @@ struct server {
     bool up, stays_down, alarmed;
     uint64_t life;                 /* counted over all servers; 0: never */
     uint64_t stopped_us, clock_us; /* SIGSTOP until then; its clock is ahead by so much */
+    uint64_t wall_us;              /* and people have set the time of day so far ahead */
     uint64_t slow_us;              /* its disk is slow until then */
     uint64_t full_us;              /* and full until then */
     uint64_t disk_us;              /* when the writes asked for so far are done */
@@ -285,7 +286,6 @@ struct options {
     bool strict;        /* alarms, refusals and nonsense are complaints, too */
     bool memory;        /* no LMDB, whatever the seed says */
     const char *folder; /* for its files */
-    uint64_t long_us;   /* 0: as the seed says; else no faults but a little, for so long */
 };
 
 struct world {

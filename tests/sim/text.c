@@ -22,9 +22,9 @@ void text_message(const struct peer_message *m, char *to, size_t bytes)
         hello(&m->hello, to, bytes);
         break;
     case PEER_WELCOME:
-        snprintf(to, bytes, "welcome, match %llu/%llu commit %llu in %llu/%llx",
-                 (u)m->welcome.match.epoch, (u)m->welcome.match.index, (u)m->welcome.commit, epoch,
-                 session);
+        snprintf(to, bytes, "welcome, match %llu/%llu commit %llu goal %llu in %llu/%llx",
+                 (u)m->welcome.match.epoch, (u)m->welcome.match.index, (u)m->welcome.commit,
+                 (u)m->welcome.goal, epoch, session);
         break;
     case PEER_REFUSE:
         snprintf(to, bytes, "refuse %d: %s", (int)m->refuse.code, m->refuse.sentence);
@@ -42,7 +42,25 @@ void text_message(const struct peer_message *m, char *to, size_t bytes)
         snprintf(to, bytes, "commit %llu in %llu/%llx%s%s", (u)m->commit.commit, epoch, session,
                  m->commit.in_sync ? " in sync" : "", m->commit.beat ? " beat" : "");
         break;
-    default:
-        snprintf(to, bytes, "kind %d", (int)m->kind);
+    case PEER_FORWARD:
+        snprintf(to, bytes, "forward %llu: %u writes in %llu/%llx", (u)m->forward.id,
+                 m->forward.count, epoch, session);
+        break;
+    case PEER_ANSWER:
+        snprintf(to, bytes, "answer %llu, from entry %llu on, in %llu/%llx", (u)m->answer.id,
+                 (u)m->answer.index, epoch, session);
+        break;
+    case PEER_COPY_ASK:
+        snprintf(to, bytes, "copy ask, has %llu bytes of %llu", (u)m->copy_ask.offset,
+                 (u)m->copy_ask.have.index);
+        break;
+    case PEER_COPY_HEAD:
+        snprintf(to, bytes, "copy of %llu, %llu bytes from %llu on", (u)m->copy_head.at.index,
+                 (u)m->copy_head.bytes, (u)m->copy_head.offset);
+        break;
+    case PEER_COPY_CHUNK:
+        snprintf(to, bytes, "copy chunk at %llu, %zu bytes", (u)m->copy_chunk.offset,
+                 m->copy_chunk.bytes.bytes);
+        break;
     }
 }

@@ -145,7 +145,9 @@ static void process_works(struct world *w, struct server *s, const struct happen
         return;
     case DO_CHECKPOINT:
         checkpoint_make(w, s);
-        later(w, chance_skewed(&w->chance, w->plan.checkpoint_us), DO_CHECKPOINT, s, 0, 0);
+        later(w,
+              chance_between(&w->chance, w->plan.checkpoint_us / 2, w->plan.checkpoint_us * 3 / 2),
+              DO_CHECKPOINT, s, 0, 0);
         return;
     case DO_CALL:
         driver_call(w, s);
