@@ -226,6 +226,9 @@ void copy_told(struct node *n, struct link *l, const struct peer_message *m)
         why = begin_part(n, &m->copy_head);
     else if (m->kind == PEER_COPY_CHUNK)
         why = write_part(n, &m->copy_chunk);
+    /* Another primary's log may reach: the next call says hello again. */
+    if (m->kind == PEER_COPY_HEAD && why != NULL)
+        n->copy_wanted = false;
     if (why != NULL) {
         link_say(n, l, why);
         links_end(n, l, false);
