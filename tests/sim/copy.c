@@ -121,6 +121,8 @@ void copy_told(struct world *w, struct server *s, struct wire *wire, const struc
         why = take_chunk(s, &m->copy_chunk);
     if (m->kind == PEER_COPY_HEAD && why == NULL)
         s->part.bytes = s->in.got;
+    else if (m->kind == PEER_COPY_HEAD)
+        s->copy_wanted = false;
     if (why != NULL)
         tell(w, "%s: %s", s->name, why);
     if (why != NULL || s->in.got == s->in.bytes)

@@ -70,7 +70,7 @@ static void plan_faults(struct world *w)
 
 void faults_plan(struct world *w)
 {
-    static const unsigned net_ms[] = {1, 5, 50}, disk_ms[] = {1, 5, 40};
+    static const unsigned net_ms[] = {1, 5, 50}, disk_ms[] = {1, 5, 40}, entries[] = {3, 30, 2000};
     struct chance *c = &w->chance;
     struct plan *p = &w->plan;
     p->twin = chance_percent(c, 10);
@@ -84,7 +84,7 @@ void faults_plan(struct world *w)
     p->disk_us = disk_ms[chance_below(c, 3)] * MS;
     p->op_us = chance_between(c, 4, 9) * MS;
     p->checkpoint_us = chance_between(c, 200, 4000) * MS;
-    p->log_entries = chance_percent(c, 50) ? 20 : 2000;
+    p->log_entries = entries[chance_below(c, 3)];
     p->key_window_us = chance_percent(c, 10) ? chance_between(c, 1, 5) * S : 24 * 3600ULL * S;
     p->real_log = chance_percent(c, 15);
     p->lmdb = chance_percent(c, 2);
