@@ -378,7 +378,15 @@ static int open_loop(struct front *f)
 {
     const struct settings *set = f->o.settings;
     const struct net_loop_options o = {
-        .handler = {f, accepted, received, drained, closed, datagram, woken, tick, turn_end},
+        .handler = {.context = f,
+                    .accepted = accepted,
+                    .received = received,
+                    .drained = drained,
+                    .closed = closed,
+                    .datagram = datagram,
+                    .woken = woken,
+                    .tick = tick,
+                    .turn_end = turn_end},
         .clock = f->o.clock,
         .user_bytes = sizeof(struct client),
         .connections_max = (set->connections_max + set->threads - 1) / set->threads,

@@ -84,6 +84,18 @@ void net_conn_add_todo(struct net_conn *c, unsigned todo)
 
 /* --- From birth to grave --- */
 
+/* Brings the loop's sums up to date; called where a connection's buffers are left for a while. Who
+ * is answered at once has none by then. */
+static void count_memory(struct net_conn *c)
+{
+    struct net_loop *loop = c->loop;
+    size_t in = c->in.size, out = c->sending.size + c->out.size;
+    loop->kept_input += in - c->counted_in;
+    loop->kept_output += out - c->counted_out;
+    c->counted_in = in;
+    c->counted_out = out;
+}
+
 int net_conn_create(struct net_loop *loop, int fd, struct net_conn **created)
 {
     struct net_conn *c = calloc(1, sizeof *c + loop->options.user_bytes);
@@ -98,8 +110,8 @@ int net_conn_create(struct net_loop *loop, int fd, struct net_conn **created)
         free(c);
         return rc;
     }
-    net_list_add(&loop->open, c);
-    loop->count++;
+    net_list_add(&loop->alive, c);
+    net_count(loop, 1);
     *created = c;
     return 0;
 }
@@ -117,6 +129,7 @@ int net_adopt(struct net_loop *loop, int fd, struct span unread, struct net_conn
         return rc;
     }
     c->in = in;
+    count_memory(c);
     c->unheard = in.bytes != 0;
     if (c->unheard)
         net_conn_add_todo(c, NET_ADOPTED);
@@ -127,7 +140,9 @@ int net_adopt(struct net_loop *loop, int fd, struct span unread, struct net_conn
 /* Off the list of those that are alive, onto that of those whose `closed` is due. */
 static void gone(struct net_conn *c)
 {
-    net_list_remove(c->state == NET_OPEN ? &c->loop->open : &c->loop->ending, c);
+    if (c->loop->look_next == c)
+        c->loop->look_next = c->next;
+    net_list_remove(&c->loop->alive, c);
     c->state = NET_GONE;
     c->source.fd = -1;
     net_list_add(&c->loop->gone, c);
@@ -146,6 +161,7 @@ void net_conn_bury(struct net_conn *c)
     buf_finish(&c->in);
     give_buffer(c->loop, &c->out);
     give_buffer(c->loop, &c->sending);
+    count_memory(c);
     c->state = NET_BURIED;
     if (c->holds == 0)
         free(c);
@@ -199,6 +215,12 @@ size_t net_unsent(const struct net_conn *c)
     return c->state >= NET_GONE ? 0 : c->sending.bytes - c->sent + c->out.bytes;
 }
 
+static void begin_taking(struct net_conn *c)
+{
+    c->taking_us = c->loop->now_us;
+    c->taken = 0;
+}
+
 static void hand_over(struct net_conn *c)
 {
     c->sending = c->out;
@@ -234,6 +256,9 @@ void net_conn_sent(struct net_conn *c, size_t bytes)
 {
     c->sent += bytes;
     c->active_us = c->loop->now_us;
+    c->taken += (uint32_t)bytes;
+    if (c->taken >= NET_TAKE_BYTES)
+        begin_taking(c);
     if (c->sent < c->sending.bytes)
         return;
     give_buffer(c->loop, &c->sending);
@@ -242,6 +267,7 @@ void net_conn_sent(struct net_conn *c, size_t bytes)
         hand_over(c);
     else
         all_sent(c);
+    count_memory(c);
 }
 
 static void flush(struct net_conn *c)
@@ -254,12 +280,15 @@ static void flush(struct net_conn *c)
     }
     if (c->out.bytes == 0 && c->out.at != NULL)
         give_buffer(c->loop, &c->out);
-    if (c->sending.bytes != 0)
-        return; /* the engine is at it; net_conn_sent goes on */
-    if (c->out.bytes != 0)
+    if (c->sending.bytes != 0) {
+        ; /* the engine is at it; net_conn_sent goes on */
+    } else if (c->out.bytes != 0) {
+        begin_taking(c);
         hand_over(c);
-    else
+    } else {
         all_sent(c);
+    }
+    count_memory(c);
 }
 
 /* --- Input --- */
@@ -379,14 +408,12 @@ static void end(struct net_conn *c, enum net_state state)
 {
     if (c->state != NET_OPEN)
         return;
-    net_list_remove(&c->loop->open, c);
-    net_list_add(&c->loop->ending, c);
     c->state = (uint8_t)state;
     c->ending_us = c->loop->now_us;
     if (c == c->loop->current)
         return; /* deliver does the rest */
     forget_input(c);
-    net_conn_add_todo(c, NET_FLUSH);
+    net_conn_add_todo(c, NET_FLUSH); /* counts, too */
 }
 
 void net_close(struct net_conn *c)
@@ -411,15 +438,28 @@ void net_conn_failed(struct net_conn *c)
     net_conn_let_go(c, false);
 }
 
-void net_conn_tick(struct net_conn *c)
+/* Its peer leaves output waiting: it takes none of it, or so little that it keeps us at it. */
+static bool stalled(const struct net_conn *c)
 {
-    uint64_t since_us = c->ending_us, limit_ms = LINGER_MS;
-    if (!c->shut) {
-        since_us = c->active_us > since_us ? c->active_us : since_us;
+    const struct net_loop *loop = c->loop;
+    uint64_t since_us = c->taking_us, limit_ms = loop->options.stall_ms;
+    if (c->state != NET_OPEN) {
+        since_us = c->ending_us > since_us ? c->ending_us : since_us;
         limit_ms = NET_CLOSING_STALL_MS;
     }
-    if (c->loop->now_us - since_us >= limit_ms * 1000)
-        net_conn_let_go(c, !c->shut);
+    limit_ms = net_patience_ms(limit_ms, loop->kept_output, loop->options.output_bytes_max);
+    return limit_ms != 0 && c->sending.bytes != 0 && since_us + limit_ms * 1000 <= loop->now_us;
+}
+
+void net_conn_look(struct net_conn *c)
+{
+    struct net_loop *loop = c->loop;
+    if (stalled(c))
+        net_conn_let_go(c, true);
+    else if (c->shut && c->ending_us + LINGER_MS * UINT64_C(1000) <= loop->now_us)
+        net_conn_let_go(c, false);
+    else if (c->state == NET_OPEN && loop->options.handler.look != NULL)
+        loop->options.handler.look(loop->options.handler.context, c);
 }
 
 int net_release(struct net_conn *c, struct buf *unread)

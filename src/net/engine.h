@@ -16,13 +16,16 @@
 #include "net/loop.h"
 
 enum {
-    NET_RECEIVE_BYTES = 64 * 1024,    /* at most so much of one connection in one turn */
-    NET_OUT_BYTES = 16 * 1024,        /* an output buffer as it comes from the spare ones */
-    NET_SPARES_MAX = 1024,            /* output buffers kept for reuse: 16 MiB */
-    NET_ACCEPTS_MAX = 64,             /* connections accepted in one turn from one socket */
-    NET_SOCKETS_MAX = 8,              /* listening and datagram sockets of one loop */
-    NET_CLOSING_STALL_MS = 30 * 1000, /* a closing connection whose peer takes nothing for so long
-                                          is cut off */
+    NET_RECEIVE_BYTES = 64 * 1024, /* at most so much of one connection in one turn */
+    NET_OUT_BYTES = 16 * 1024,     /* an output buffer as it comes from the spare ones */
+    NET_SPARES_MAX = 1024,         /* output buffers kept for reuse: 16 MiB */
+    NET_KERNEL_BYTES = 128 * 1024, /* unsent output of one connection that the kernel takes: else
+                                      it is megabytes, which nobody counts */
+    NET_ACCEPTS_MAX = 64,          /* connections accepted in one turn from one socket */
+    NET_SOCKETS_MAX = 8,           /* listening and datagram sockets of one loop */
+    NET_LOOK_MS = 1000,            /* every connection is looked at about once in so long */
+    NET_TAKE_BYTES = 64 * 1024,    /* who takes so much of its output within the time is no stall */
+    NET_CLOSING_STALL_MS = 30 * 1000, /* that time of a closing connection */
 };
 
 /* What an engine's event is about; the first member of whatever it is. */
@@ -62,14 +65,17 @@ struct net_conn {
     uint8_t armed; /* the engine's */
     unsigned holds;
     uint32_t discarded; /* bytes thrown away while lingering */
+    uint32_t taken;     /* bytes of output taken since taking_us */
     size_t in_at;       /* where in `in` the unconsumed input begins */
     struct buf in;      /* unconsumed input; owns memory only while there is some */
     struct buf out;     /* what the handler appends to */
     struct buf sending; /* handed to the engine, which reads it from `sent` on */
     size_t sent;
+    size_t counted_in, counted_out; /* of its buffers, in the loop's sums */
     uint64_t active_us;
+    uint64_t taking_us; /* when output began to wait, or the last NET_TAKE_BYTES of it were taken */
     uint64_t ending_us; /* when closing or lingering began, or our side was shut down */
-    struct net_conn *previous, *next; /* in the loop's list of open, ending or gone ones */
+    struct net_conn *previous, *next; /* in the loop's list of those alive, gone or closed */
     struct net_conn *todo_next;
     _Alignas(max_align_t) char user[]; /* the handler's, options.user_bytes */
 };
@@ -88,11 +94,13 @@ struct net_loop {
     atomic_bool stopping; /* net_loop_stop was called */
     bool quiet;           /* after turn_end: the handler is not called until the next turn */
     bool accepting_paused;
-    uint64_t now_us, tick_us; /* the turn's time; when the next tick is due */
-    size_t count;             /* connections whose `closed` has not been called */
-    struct net_conn_list open, ending, gone, closed;
-    struct net_conn *todo, *todo_last; /* first in, first out */
-    struct net_conn *current;          /* whose `received` is being called, with `input` */
+    uint64_t now_us, tick_us;                 /* the turn's time; when the next tick is due */
+    size_t count;                             /* connections whose `closed` has not been called */
+    size_t kept_input, kept_output;           /* memory of input and output that connections keep */
+    struct net_conn_list alive, gone, closed; /* alive: open or ending */
+    struct net_conn *look_next;               /* of those alive; NULL: the first */
+    struct net_conn *todo, *todo_last;        /* first in, first out */
+    struct net_conn *current;                 /* whose `received` is being called, with `input` */
     struct span input;
     struct spare_buffer *spares; /* last in, first out: the hottest memory is used next */
     size_t spares_count;
@@ -123,6 +131,7 @@ extern const struct net_engine net_epoll;
 /* --- What an engine reports (loop.c, conn.c) --- */
 
 void net_loop_awake(struct net_loop *loop);      /* the sleep is over */
+void net_count(struct net_loop *loop, int more); /* connections come or go */
 bool net_accepting(const struct net_loop *loop); /* there is room for one more connection */
 void net_accepted(struct net_loop *loop, int fd);
 void net_pause_accepting(struct net_loop *loop); /* no room, no descriptors, or no memory */
@@ -139,7 +148,7 @@ void net_conn_failed(struct net_conn *c);             /* it is broken, in both d
 int net_conn_create(struct net_loop *loop, int fd, struct net_conn **c); /* owns fd after 0 */
 void net_conn_work(struct net_conn *c, unsigned todo);                   /* does what was put off */
 void net_conn_add_todo(struct net_conn *c, unsigned todo);
-void net_conn_tick(struct net_conn *c);               /* for those ending: their time may be over */
+void net_conn_look(struct net_conn *c);               /* its time may be over */
 void net_conn_let_go(struct net_conn *c, bool reset); /* closes the descriptor; any state */
 void net_conn_bury(struct net_conn *c); /* gives its buffers back, frees it where nobody holds it */
 void net_list_add(struct net_conn_list *list, struct net_conn *c);

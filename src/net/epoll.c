@@ -182,9 +182,14 @@ static int adopt_fd(int fd)
 
 static int release_conn(struct net_conn *c)
 {
+    const int off = 0;
     int fd = c->source.fd;
     unwatch(c->loop, &c->source);
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+    /* Whoever takes it has its own opinion of how long a peer may be silent, and how much waits. */
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &off, sizeof off);
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &off, sizeof off);
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &off, sizeof off);
     return fd;
 }
 

@@ -11,6 +11,8 @@
 #include "base/err.h"
 #include "net/engine.h"
 
+enum { PROBES = 3, /* of TCP keep-alive */ PATIENCE_MS_MIN = 1000 };
+
 int net_loop_create(struct net_loop **created, const struct net_loop_options *o)
 {
     assert(o->handler.received != NULL && o->tick_ms > 0 && o->connections_max > 0);
@@ -64,11 +66,33 @@ static void shut_socket(struct net_loop *loop, struct net_socket *s)
     s->udp = NULL;
 }
 
+static bool set_option(int fd, int level, int name, int value)
+{
+    return setsockopt(fd, level, name, &value, sizeof value) == 0;
+}
+
+/*
+ * A peer that is gone without a word (its machine, or the way to it) is found out by probes while
+ * all is quiet, and by TCP_USER_TIMEOUT (RFC 5482) while something is unacknowledged, for which the
+ * kernel else tries for a quarter of an hour. With both, Linux counts the probes by the latter.
+ */
+static bool keep_alive(int fd, int seconds)
+{
+    int interval_s = (seconds + PROBES - 1) / PROBES;
+    return set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1) &&
+           set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, seconds) &&
+           set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, interval_s) &&
+           set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, PROBES) &&
+           set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (seconds + PROBES * interval_s) * 1000);
+}
+
 int net_listen(struct net_loop *loop, int fd)
 {
-    /* The connections accepted inherit it: one system call less for each. */
-    const int on = 1;
-    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0)
+    /* The connections accepted inherit these: no system call for each. */
+    int keep_alive_s = (int)loop->options.keep_alive_s;
+    if (!set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) ||
+        !set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, NET_KERNEL_BYTES) ||
+        (keep_alive_s != 0 && !keep_alive(fd, keep_alive_s)))
         return ERR_SYSTEM;
     return add_socket(loop, (struct net_source){NET_LISTENER, fd}, NULL);
 }
@@ -135,9 +159,20 @@ void net_reply(struct net_loop *loop, const struct net_peer *peer, struct span b
 
 /* --- Who is let in --- */
 
+void net_count(struct net_loop *loop, int more)
+{
+    loop->count += (size_t)more;
+    if (loop->options.connections != NULL)
+        atomic_fetch_add_explicit(loop->options.connections, (size_t)more, memory_order_relaxed);
+}
+
 bool net_accepting(const struct net_loop *loop)
 {
-    return loop->count < loop->options.connections_max;
+    const struct net_loop_options *o = &loop->options;
+    size_t count = o->connections == NULL
+                       ? loop->count
+                       : atomic_load_explicit(o->connections, memory_order_relaxed);
+    return count < o->connections_max;
 }
 
 void net_pause_accepting(struct net_loop *loop)
@@ -174,10 +209,33 @@ size_t net_conn_count(const struct net_loop *loop)
 void net_conn_each(struct net_loop *loop, void (*each)(void *context, struct net_conn *c),
                    void *context)
 {
-    for (struct net_conn *c = loop->open.first, *next; c != NULL; c = next) {
+    for (struct net_conn *c = loop->alive.first, *next; c != NULL; c = next) {
         next = c->next;
-        each(context, c);
+        if (c->state == NET_OPEN)
+            each(context, c);
     }
+}
+
+uint64_t net_patience_ms(uint64_t limit_ms, size_t used, size_t used_max)
+{
+    if (used_max == 0 || (limit_ms == 0 && used < used_max))
+        return limit_ms;
+    size_t left = used < used_max ? used_max - used : 0;
+    uint64_t scaled_ms = (uint64_t)((double)limit_ms * (double)left / (double)used_max);
+    if (scaled_ms < PATIENCE_MS_MIN)
+        scaled_ms = PATIENCE_MS_MIN;
+    return limit_ms != 0 && limit_ms < scaled_ms ? limit_ms : scaled_ms;
+}
+
+size_t net_kept_input(const struct net_loop *loop)
+{
+    return loop->kept_input;
+}
+
+bool net_output_full(const struct net_loop *loop)
+{
+    size_t bytes_max = loop->options.output_bytes_max;
+    return bytes_max != 0 && loop->kept_output >= bytes_max;
 }
 
 /* --- One turn --- */
@@ -215,13 +273,23 @@ void net_loop_awake(struct net_loop *loop)
     loop->now_us = clock_mono_us(loop->options.clock);
 }
 
+/* A share of the connections, so that all get their look in a round and no turn is long. */
+static void look(struct net_loop *loop)
+{
+    size_t share = loop->count * loop->options.tick_ms / NET_LOOK_MS + 1;
+    for (size_t i = share < loop->count ? share : loop->count; i != 0; i--) {
+        struct net_conn *c = loop->look_next != NULL ? loop->look_next : loop->alive.first;
+        if (c == NULL)
+            return;
+        loop->look_next = c->next;
+        net_conn_look(c);
+    }
+}
+
 static void tick(struct net_loop *loop)
 {
     loop->tick_us = loop->now_us + loop->options.tick_ms * UINT64_C(1000);
-    for (struct net_conn *c = loop->ending.first, *next; c != NULL; c = next) {
-        next = c->next;
-        net_conn_tick(c);
-    }
+    look(loop);
     resume_accepting(loop);
     if (loop->options.handler.tick != NULL)
         loop->options.handler.tick(loop->options.handler.context, loop->now_us);
@@ -250,7 +318,7 @@ static void say_closed(struct net_loop *loop)
     for (struct net_conn *next; c != NULL; c = next) {
         next = c->next;
         c->state = NET_CLOSED;
-        loop->count--;
+        net_count(loop, -1);
         net_list_add(&loop->closed, c);
         if (loop->options.handler.closed != NULL)
             loop->options.handler.closed(loop->options.handler.context, c);
@@ -311,10 +379,8 @@ void net_loop_destroy(struct net_loop *loop)
         return;
     each_socket(loop, NET_LISTENER, shut_socket);
     each_socket(loop, NET_DATAGRAMS, shut_socket);
-    while (loop->open.first != NULL)
-        net_conn_let_go(loop->open.first, false);
-    while (loop->ending.first != NULL)
-        net_conn_let_go(loop->ending.first, false);
+    while (loop->alive.first != NULL)
+        net_conn_let_go(loop->alive.first, false);
     say_closed(loop);
     bury_closed(loop);
     loop->engine->destroy(loop);

@@ -12,6 +12,7 @@
 #define NET_LOOP_H
 
 #include <netinet/in.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -70,6 +71,9 @@ struct net_handler {
      * exactly one for each accepted or adopted. While net_hold is in force the memory of c stays
      * (see there), but nothing can be sent any more. */
     void (*closed)(void *context, struct net_conn *c);
+    /* About once a second, and at least so often as there are ticks where connections are few: is
+     * it to go on? Open ones only. */
+    void (*look)(void *context, struct net_conn *c);
     void (*datagram)(void *context, const struct net_peer *peer, struct span bytes);
     void (*woken)(void *context);                  /* after net_loop_wake; wakes may be merged */
     void (*tick)(void *context, uint64_t mono_us); /* about every tick_ms */
@@ -80,13 +84,22 @@ struct net_handler {
 struct net_loop_options {
     struct net_handler handler;
     const struct clock *clock;
-    size_t user_bytes;      /* of the handler's memory in each connection */
-    size_t connections_max; /* of this loop, from 1: at the limit accepting pauses until one is gone
-                               (as it does, until one is or the next tick, without descriptors) */
+    size_t user_bytes;          /* of the handler's memory in each connection */
+    size_t connections_max;     /* from 1: at the limit accepting pauses until one of this loop's is
+                                   gone,     or the next tick (as it does without descriptors) */
+    atomic_size_t *connections; /* how many there are of all loops that share the limit; NULL: this
+                                   loop has it alone */
     size_t input_bytes_max; /* unconsumed bytes of one connection; with so many kept (64 KiB more
                                may have come with the last) it is not read further, and the handler
                                is expected to have answered an error before */
     unsigned tick_ms;       /* from 1 */
+    unsigned stall_ms;      /* whose peer takes in so long neither all of the output that waits, nor
+                               64 KiB of it, is aborted; 0: not while it is open */
+    size_t output_bytes_max; /* memory of output that waits for all peers: the more of it is used,
+                                the shorter is stall_ms (net_patience_ms), and when all is,
+                                net_output_full says so; 0: no bound */
+    unsigned keep_alive_s;   /* TCP keep-alive of accepted connections: probes after so long without
+                                a sign of the peer, its end after twice that; 0: none */
 };
 
 int net_loop_create(struct net_loop **loop,
@@ -127,6 +140,13 @@ void net_conn_each(struct net_loop *loop, void (*each)(void *context, struct net
 /* When the peer last sent or took a byte. */
 uint64_t net_conn_active_us(const struct net_conn *c);
 bool net_conn_partial(const struct net_conn *c); /* unconsumed input is kept */
+size_t
+net_kept_input(const struct net_loop *loop); /* memory that the unconsumed input of all takes */
+/* How long a peer is waited for that holds some of a bounded memory: limit_ms (0: for ever) while
+ * none of that is used, and less and less, down to a second, until all is. So those who take the
+ * most time make room for the next. */
+uint64_t net_patience_ms(uint64_t limit_ms, size_t used, size_t used_max);
+bool net_output_full(const struct net_loop *loop); /* more should not be made to wait */
 
 /*
  * The output buffer of a connection: append to it; what is there at the end of the `received` call,
@@ -149,8 +169,8 @@ void net_pause(struct net_conn *c);
 void net_resume(struct net_conn *c);
 
 /* Each of these ends reading; output handed over before is still sent. `received` is not called
- * again. A second one changes nothing, but for net_abort. A peer that takes no byte of that output
- * for 30 s is cut off. */
+ * again. A second one changes nothing, but for net_abort. A peer that takes too little of that
+ * output (as under stall_ms) for 30 s is cut off. */
 void net_close(struct net_conn *c);  /* then close */
 void net_linger(struct net_conn *c); /* then shutdown of our side; what still comes is read and
                                         thrown away until the peer closes, LINGER_MS passed or
@@ -163,9 +183,10 @@ void net_hold(struct net_conn *c);
 void net_unhold(struct net_conn *c);
 bool net_is_closed(const struct net_conn *c); /* `closed` has been called */
 
-/* Gives the connection up as a plain blocking file descriptor, with its unread bytes appended to
- * `unread` (inside `received`: all of its input); c is gone (`closed` is called later in the turn).
- * -1 with the connection as it was while output is unsent, when closing, or where `unread` failed.
+/* Gives the connection up as a plain blocking file descriptor, without keep-alive, with its unread
+ * bytes appended to `unread` (inside `received`: all of its input); c is gone (`closed` is called
+ * later in the turn). -1 with the connection as it was while output is unsent, when closing, or
+ * where `unread` failed.
  */
 int net_release(struct net_conn *c, struct buf *unread);
 

@@ -41,7 +41,8 @@ struct server {
     atomic_ullong ahead_us; /* added to the machine's clock */
     _Atomic(void (*)(struct server *s)) task;
     /* What was called how often. */
-    atomic_ulong accepted, received, bytes, ends, drained, closed, datagrams, woken, ticks, turns;
+    atomic_ulong accepted, received, bytes, ends, drained, closed, looks, datagrams, woken, ticks,
+        turns;
     /* For the test. */
     _Atomic(struct net_conn *) conn; /* accepted last */
     atomic_ulong noted, wrong;
@@ -83,6 +84,14 @@ static inline void server_closed(void *context, struct net_conn *c)
     if (s->script.closed != NULL)
         s->script.closed(s, c);
     s->closed++;
+}
+
+static inline void server_look(void *context, struct net_conn *c)
+{
+    struct server *s = context;
+    if (s->script.look != NULL)
+        s->script.look(s, c);
+    s->looks++;
 }
 
 static inline void server_datagram(void *context, const struct net_peer *peer, struct span bytes)
@@ -165,15 +174,16 @@ static inline void server_start(struct server *s, const char *address, struct ne
 {
     char why[200] = "";
     s->script = o.handler;
-    o.handler = (struct net_handler){s,
-                                     server_accepted,
-                                     server_received,
-                                     server_drained,
-                                     server_closed,
-                                     server_datagram,
-                                     server_woken,
-                                     server_tick,
-                                     server_turn_end};
+    o.handler = (struct net_handler){.context = s,
+                                     .accepted = server_accepted,
+                                     .received = server_received,
+                                     .drained = server_drained,
+                                     .closed = server_closed,
+                                     .look = server_look,
+                                     .datagram = server_datagram,
+                                     .woken = server_woken,
+                                     .tick = server_tick,
+                                     .turn_end = server_turn_end};
     s->clock = (struct clock){clock_real().wall_us, server_mono_us, s};
     o.clock = &s->clock;
     o.connections_max = o.connections_max != 0 ? o.connections_max : 100;
