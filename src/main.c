@@ -62,6 +62,7 @@ struct server {
     struct disk disk;
     struct status status;
     struct visible visible;
+    atomic_size_t connections; /* of all front ends */
     struct message_log *messages;
     struct message_printer *printer;
     struct node *node;
@@ -143,6 +144,7 @@ static int open_front(struct server *s, unsigned i)
         .ring = message_log_ring(s->messages, i),
         .status = &s->status,
         .seed = random_seed(),
+        .connections = &s->connections,
         .tcp_fd = s->tcp_fds[i],
         .udp_fd = s->udp_fds[i],
         .peer = node_take_peer,

@@ -20,6 +20,7 @@
     X(FOREIGN_ORIGIN, 403, "foreign_origin", "a page of another host may not write here")          \
     X(NOT_FOUND, 404, "not_found", "there is nothing at this path")                                \
     X(METHOD_NOT_ALLOWED, 405, "method_not_allowed", "this path does not answer this method")      \
+    X(REQUEST_TIMEOUT, 408, "request_timeout", "the request took too long to arrive")              \
     X(ID_MISMATCH, 409, "id_mismatch", "the id in the body is not the id in the path")             \
     X(LENGTH_REQUIRED, 411, "length_required", "a write needs a body with a known length")         \
     X(PRECONDITION_FAILED, 412, "precondition_failed", "the record is not the one asked for")      \

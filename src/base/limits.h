@@ -44,8 +44,11 @@ enum {
         64 * 1024 * 1024, /* payloads and expected answers under way, per thread */
     BATCH_SURPLUS_BYTES_MAX =
         4 * 1024 * 1024, /* answers of a batch beyond what was expected, before it is too much */
-    LISTS_BYTES_MAX = 64 * 1024 * 1024, /* unsent list output per front-end thread */
-    WRITE_FATE_MS = 10 * 1000,          /* a write without an answer for so long: outcome_unknown */
+    OUTPUT_ALL_BYTES_MAX = 64 * 1024 * 1024, /* unsent output of all clients, per thread */
+    INPUT_ALL_BYTES_MAX = 64 * 1024 * 1024,  /* requests that have not come whole, per thread */
+    TURN_BYTES_MAX = 1024 * 1024, /* long answers that one turn of a front-end thread begins */
+    EVENT_STREAMS_MAX = 64,       /* per front-end thread */
+    WRITE_FATE_MS = 10 * 1000,    /* a write without an answer for so long: outcome_unknown */
 
     /* First byte of every message between servers; not ASCII, so that it is told from HTTP and
        JSON. */

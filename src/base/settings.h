@@ -80,8 +80,23 @@
       "how many collections there may be")                                                         \
     X(NUMBER, connections_max, "connections-max", "NOTED_CONNECTIONS_MAX", "20000", 1, 1000000,    \
       "", "how many connections there may be; at the limit accepting pauses")                      \
-    X(NUMBER, idle_timeout_ms, "idle-timeout-ms", "NOTED_IDLE_TIMEOUT_MS", "60000", 10, 86400000,  \
-      "ms", "a client that stops within a request or answer for so long is closed")                \
+    X(NUMBER, idle_timeout_ms, "idle-timeout-ms", "NOTED_IDLE_TIMEOUT_MS", "75000", 0, 86400000,   \
+      "ms",                                                                                        \
+      "an HTTP connection between two requests, or a new one that says nothing, is closed after "  \
+      "so long; 0: never")                                                                         \
+    X(NUMBER, tcp_idle_timeout_ms, "tcp-idle-timeout-ms", "NOTED_TCP_IDLE_TIMEOUT_MS", "0", 0,     \
+      86400000, "ms", "the same for JSON over TCP; 0: never")                                      \
+    X(NUMBER, request_timeout_ms, "request-timeout-ms", "NOTED_REQUEST_TIMEOUT_MS", "60000", 0,    \
+      86400000, "ms",                                                                              \
+      "a request that is not whole so long after its first byte is refused with 408 "              \
+      "request_timeout; 0: never")                                                                 \
+    X(NUMBER, answer_timeout_ms, "answer-timeout-ms", "NOTED_ANSWER_TIMEOUT_MS", "60000", 0,       \
+      86400000, "ms",                                                                              \
+      "a client that takes neither all that waits for it nor 64 KiB of it in so long is cut off; " \
+      "0: never")                                                                                  \
+    X(NUMBER, keep_alive_s, "keep-alive-s", "NOTED_KEEP_ALIVE_S", "60", 0, 16000, "s",             \
+      "TCP keep-alive of clients: a silent one is probed after so long, and closed after twice "   \
+      "that without any sign of it; 0: none")                                                      \
     X(SWITCH, accept_data_loss, "accept-data-loss", "NOTED_ACCEPT_DATA_LOSS", "no", 0, 0,          \
       "no,yes",                                                                                    \
       "on a suspect primary, for one start: go on with what is whole of its log; the rest is "     \

@@ -9,8 +9,8 @@
 
 enum {
     TICK_MS = 50,
-    SWEEP_US = 500 * 1000,
-    OWED_BYTES = 64 * 1024,
+    TRIM_US = 500 * 1000,
+    INPUT_SMALL_BYTES = 4 * 1024, /* of each client, whatever all have */
     DRAIN_US = 5 * 1000 * 1000,
     SCRATCH_KEEP_BYTES = 2 * LIST_SNAPSHOT_BYTES_MAX,
 };
@@ -43,39 +43,17 @@ const char *front_date(struct front *f)
 
 /* --- Clients --- */
 
-static void watch(struct front *f)
-{
-    atomic_store_explicit(&f->o.port->watching, f->waiting != NULL || f->datagrams != NULL,
-                          memory_order_seq_cst);
-}
-
 void client_hold(struct client *c, enum hold why)
 {
     c->hold = (uint8_t)why;
     net_pause(c->conn);
 }
 
-void client_hold_position(struct client *c, const struct request *rq)
-{
-    if (c->wait_until_us == 0)
-        c->wait_until_us = front_now_us(c->front) + (uint64_t)rq->wait_ms * 1000 + 1;
-    c->wait_seq = rq->min_seq;
-    c->wait_next = c->front->waiting;
-    c->front->waiting = c;
-    client_hold(c, HOLD_POSITION);
-    watch(c->front);
-}
-
-bool client_late(struct client *c)
-{
-    return c->wait_until_us != 0 && front_now_us(c->front) >= c->wait_until_us;
-}
-
 bool client_has_room(struct client *c)
 {
     return c->in_flight <= IN_FLIGHT_REQUESTS_MAX / 2 &&
            c->in_flight_bytes <= IN_FLIGHT_BYTES_MAX / 2 &&
-           net_unsent(c->conn) < OUTPUT_PAUSE_BYTES;
+           net_unsent(c->conn) < client_output_max(c);
 }
 
 void client_release(struct client *c)
@@ -107,75 +85,21 @@ void client_finish(struct client *c)
     }
 }
 
-static void forget_waiting(struct client *c)
+/* --- Memory for those who do not send or read on --- */
+
+static size_t input_bytes(const struct front *f)
 {
-    for (struct client **at = &c->front->waiting; *at != NULL; at = &(*at)->wait_next)
-        if (*at == c) {
-            *at = c->wait_next;
-            return;
-        }
+    return net_kept_input(f->loop) + f->decoded_bytes;
 }
 
-/* Looks again at the requests that wait for a position: those for which it is there, and those for
- * which it is late. */
-static void wake_waiting(struct front *f)
+bool front_input_room(const struct front *f, size_t bytes)
 {
-    uint64_t seq = atomic_load_explicit(&f->o.visible->seq, memory_order_acquire);
-    uint64_t now_us = f->waiting != NULL ? front_now_us(f) : 0;
-    for (struct client **at = &f->waiting, *c; (c = *at) != NULL;) {
-        if (seq < c->wait_seq && now_us < c->wait_until_us) {
-            at = &c->wait_next;
-            continue;
-        }
-        *at = c->wait_next;
-        client_release(c);
-    }
-    udp_waiting(f, false);
-    watch(f);
+    return bytes <= INPUT_SMALL_BYTES || input_bytes(f) < INPUT_ALL_BYTES_MAX;
 }
 
-/* --- Memory for those who do not read: large answers are counted while they are unsent --- */
-
-static void owes_no_more(struct client *c)
+size_t client_output_max(const struct client *c)
 {
-    if (c->owing_at == NULL)
-        return;
-    *c->owing_at = c->owing_next;
-    if (c->owing_next != NULL)
-        c->owing_next->owing_at = c->owing_at;
-    c->owing_at = NULL;
-}
-
-void client_owes(struct client *c)
-{
-    struct front *f = c->front;
-    size_t unsent = net_unsent(c->conn);
-    if (unsent < OWED_BYTES)
-        return;
-    f->owed_bytes += unsent;
-    if (c->owing_at != NULL)
-        return;
-    c->owing_next = f->owing;
-    c->owing_at = &f->owing;
-    if (f->owing != NULL)
-        f->owing->owing_at = &c->owing_next;
-    f->owing = c;
-}
-
-bool front_owed_too_much(struct front *f)
-{
-    if (f->owed_bytes < LISTS_BYTES_MAX)
-        return false;
-    f->owed_bytes = 0; /* it only grew since it was counted last */
-    for (struct client *c = f->owing, *next; c != NULL; c = next) {
-        next = c->owing_next;
-        size_t unsent = net_unsent(c->conn);
-        if (unsent < OWED_BYTES)
-            owes_no_more(c);
-        else
-            f->owed_bytes += unsent;
-    }
-    return f->owed_bytes >= LISTS_BYTES_MAX;
+    return net_output_full(c->front->loop) ? 1 : OUTPUT_PAUSE_BYTES;
 }
 
 /* --- Events of the loop --- */
@@ -201,6 +125,15 @@ static void give_up_peer(struct client *c)
     buf_finish(&unread);
 }
 
+/* An error after which nothing more is read, where no request tells how to answer. */
+static void say_last(struct client *c, const struct answer *a)
+{
+    if (c->protocol == PROTOCOL_JSON)
+        json_answer(net_out(c->conn), a, span(NULL, 0), true);
+    else
+        http_answer(c->front, net_out(c->conn), a, (struct http_style){.minor_1 = true});
+}
+
 /* The contract's choice by the first byte: `{` or white space is JSON, anything else (but a peer's)
  * is HTTP. */
 static void choose_protocol(struct client *c, char first)
@@ -214,10 +147,7 @@ static void choose_protocol(struct client *c, char first)
     answer_error(&a, ERR_NOT_IMPLEMENTED,
                  json ? "this server does not answer JSON over TCP (--serve)"
                       : "this server does not answer HTTP (--serve)");
-    if (json)
-        json_answer(net_out(c->conn), &a, span(NULL, 0), true);
-    else
-        http_answer(c->front, net_out(c->conn), &a, (struct http_style){.minor_1 = true});
+    say_last(c, &a);
     c->last = true;
 }
 
@@ -239,6 +169,11 @@ static size_t received(void *context, struct net_conn *conn, struct span input, 
         used = http_received(c, input);
     else if (c->protocol == PROTOCOL_JSON)
         used = json_received(c, input);
+    bool partial = used < input.bytes || c->decoded != NULL;
+    if (!partial || c->hold != HOLD_NOTHING)
+        c->begun_us = 0;
+    else if (c->begun_us == 0)
+        c->begun_us = front_now_us(f);
     if (c->hold == HOLD_NOTHING) {
         c->ended = c->ended || end;
         c->last = c->last || f->draining;
@@ -251,7 +186,6 @@ static void drained(void *context, struct net_conn *conn)
 {
     struct client *c = net_conn_user(conn);
     (void)context;
-    owes_no_more(c);
     if (c->hold == HOLD_LIST)
         list_more(c);
     else if (c->hold == HOLD_ROOM && client_has_room(c))
@@ -261,17 +195,10 @@ static void drained(void *context, struct net_conn *conn)
 static void closed(void *context, struct net_conn *conn)
 {
     struct client *c = net_conn_user(conn);
-    struct front *f = context;
+    (void)context;
     c->closing = true;
-    if (c->hold == HOLD_POSITION)
-        forget_waiting(c);
-    if (c->hold == HOLD_EVENTS)
-        f->event_streams--;
-    owes_no_more(c);
-    if (c->decoded != NULL)
-        buf_finish(c->decoded);
-    free(c->decoded);
-    c->decoded = NULL;
+    client_unlist(c);
+    http_drop_decoded(c);
     c->hold = HOLD_NOTHING;
 }
 
@@ -294,14 +221,16 @@ static void woken(void *context)
 {
     struct front *f = context;
     batches_answered(f);
-    wake_waiting(f);
+    waiting_wake(f);
     start_drain(f);
 }
 
 /* Ends a client that waits for nothing; later, whatever it waits for but its writes, whose fate
  * comes in a bounded time. */
-static void drain_one(struct front *f, struct client *c)
+static void drain_one(void *context, struct net_conn *conn)
 {
+    struct front *f = context;
+    struct client *c = net_conn_user(conn);
     bool late = f->drain_since_us + DRAIN_US < front_now_us(f);
     c->last = c->last || late;
     if (c->in_flight != 0 || (!late && c->hold != HOLD_NOTHING && c->hold != HOLD_EVENTS))
@@ -314,27 +243,38 @@ static void drain_one(struct front *f, struct client *c)
         net_close(c->conn);
 }
 
-static void sweep_one(void *context, struct net_conn *conn)
+/* A request that does not come whole must end some time: each holds memory. */
+static void too_slow(struct client *c)
+{
+    struct answer a;
+    answer_error(&a, ERR_REQUEST_TIMEOUT, NULL);
+    say_last(c, &a);
+    c->closing = true;
+    net_linger(c->conn);
+}
+
+/* Has this client been given all the time there is? Not while it is us that it waits for; and who
+ * does not take its answers is the loop's business. */
+static void look(void *context, struct net_conn *conn)
 {
     struct front *f = context;
     struct client *c = net_conn_user(conn);
-    uint64_t idle_us = (uint64_t)f->o.settings->idle_timeout_ms * 1000;
-    if (f->draining) {
-        drain_one(f, c);
+    const struct settings *set = f->o.settings;
+    if (f->draining || c->in_flight != 0 || c->hold != HOLD_NOTHING || net_unsent(conn) != 0)
         return;
-    }
-    if (net_conn_active_us(conn) + idle_us > front_now_us(f) || c->in_flight != 0)
+    bool json = c->protocol == PROTOCOL_JSON, begun = c->begun_us != 0;
+    uint64_t since_us = begun ? c->begun_us : net_conn_active_us(conn);
+    uint64_t limit_ms = begun  ? set->request_timeout_ms
+                        : json ? set->tcp_idle_timeout_ms
+                               : set->idle_timeout_ms;
+    if (begun)
+        limit_ms = net_patience_ms(limit_ms, input_bytes(f), INPUT_ALL_BYTES_MAX);
+    if (limit_ms == 0 || since_us + limit_ms * 1000 > front_now_us(f))
         return;
-    if (net_unsent(conn) != 0)
-        net_abort(conn); /* it does not take its answer */
-    else if (c->hold == HOLD_NOTHING && (c->protocol != PROTOCOL_JSON || net_conn_partial(conn)))
+    if (begun)
+        too_slow(c);
+    else
         net_close(conn);
-}
-
-static void events_one(void *context, struct net_conn *conn)
-{
-    (void)context;
-    events_more(net_conn_user(conn));
 }
 
 static void tick(void *context, uint64_t mono_us)
@@ -344,12 +284,13 @@ static void tick(void *context, uint64_t mono_us)
     message_tick(f->o.ring, mono_us);
     batch_submit(f);
     batches_give_up(f);
-    wake_waiting(f);
-    if (f->event_streams != 0)
-        net_conn_each(f->loop, events_one, f);
-    if (f->draining || f->swept_us + SWEEP_US < mono_us) {
-        f->swept_us = mono_us;
-        net_conn_each(f->loop, sweep_one, f);
+    waiting_wake(f);
+    waiting_wake_late(f);
+    events_more(f);
+    if (f->draining)
+        net_conn_each(f->loop, drain_one, f);
+    if (f->trimmed_us + TRIM_US < mono_us) {
+        f->trimmed_us = mono_us;
         buf_reset(&f->scratch, SCRATCH_KEEP_BYTES);
         json_trim(f->json);
     }
@@ -364,6 +305,7 @@ static void turn_end(void *context)
     struct front *f = context;
     batch_turn_end(f);
     reader_rest(f->o.reader);
+    waiting_next_turn(f);
     f->now_us = 0;
 }
 
@@ -383,15 +325,20 @@ static int open_loop(struct front *f)
                     .received = received,
                     .drained = drained,
                     .closed = closed,
+                    .look = look,
                     .datagram = datagram,
                     .woken = woken,
                     .tick = tick,
                     .turn_end = turn_end},
         .clock = f->o.clock,
         .user_bytes = sizeof(struct client),
-        .connections_max = (set->connections_max + set->threads - 1) / set->threads,
+        .connections_max = set->connections_max,
+        .connections = f->o.connections,
         .input_bytes_max = set->head_bytes_max + set->record_bytes_max + 2 * BODY_SLACK_BYTES,
         .tick_ms = TICK_MS,
+        .stall_ms = set->answer_timeout_ms,
+        .output_bytes_max = OUTPUT_ALL_BYTES_MAX,
+        .keep_alive_s = set->keep_alive_s,
     };
     int rc = net_loop_create(&f->loop, &o);
     if (rc == 0 && f->o.tcp_fd >= 0)
@@ -408,6 +355,7 @@ int front_create(struct front **out, const struct front_options *o)
         return ERR_NO_MEMORY;
     f->o = *o;
     f->flying_end = &f->flying;
+    f->turns_end = &f->turns;
     o->port->wake = wake;
     o->port->front = f;
     int rc = json_create(&f->json, o->seed, o->settings->json_depth_max);

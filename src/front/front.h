@@ -6,6 +6,7 @@
 #ifndef FRONT_FRONT_H
 #define FRONT_FRONT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -30,7 +31,8 @@ struct front_options { /* all pointers are borrowed and outlive the front end */
     struct message_ring *ring;
     struct status *status;
     uint64_t seed;
-    int tcp_fd, udp_fd; /* -1: none; owned after front_create returned 0 */
+    atomic_size_t *connections; /* that all front ends have */
+    int tcp_fd, udp_fd;         /* -1: none; owned after front_create returned 0 */
     /* A connection whose first byte is PEER_FIRST_BYTE is given up to this, from the front end's
      * thread: the callee owns the (blocking) fd; the bytes, all that were read from it, are dead
      * after the call. NULL: such a connection is aborted. */

@@ -87,10 +87,12 @@ static int request_of(const struct http_head *head, struct request *rq, const ch
                                                                           : code;
 }
 
-static void drop_decoded(struct client *c)
+void http_drop_decoded(struct client *c)
 {
-    if (c->decoded != NULL)
-        buf_finish(c->decoded);
+    if (c->decoded == NULL)
+        return;
+    c->front->decoded_bytes -= c->decoded->size;
+    buf_finish(c->decoded);
     free(c->decoded);
     c->decoded = NULL;
 }
@@ -100,8 +102,8 @@ static void request_done(struct client *c)
 {
     c->scanned = c->need = 0;
     c->continued = false;
-    c->wait_until_us = 0;
-    drop_decoded(c);
+    c->begun_us = c->wait_until_us = 0;
+    http_drop_decoded(c);
 }
 
 static void answer_now(struct client *c, const struct answer *a, struct http_style style)
@@ -109,8 +111,6 @@ static void answer_now(struct client *c, const struct answer *a, struct http_sty
     if (!style.keep_alive)
         c->last = true;
     http_answer(c->front, net_out(c->conn), a, style);
-    if (a->has_body)
-        client_owes(c);
 }
 
 /* An answer before the whole request was read: the rest of it is thrown away, and the connection
@@ -226,6 +226,9 @@ static bool whole_request(struct client *c, const struct http_head *head, struct
         return true;
     case SERVE_BACKUP:
         return give_backup(c, &s, style);
+    case SERVE_WAIT_TURN:
+        client_hold_turn(c);
+        return false;
     case SERVE_WAIT_POSITION:
         client_hold_position(c, &rq);
         return false;
@@ -276,6 +279,19 @@ static size_t too_large(struct client *c, struct span input, const struct http_h
     return refuse_early(c, input, head, ERR_TOO_LARGE, detail);
 }
 
+static size_t too_many(struct client *c, struct span input, const struct http_head *head)
+{
+    return refuse_early(c, input, head, ERR_BUSY, "too many requests arrive at once: try again");
+}
+
+static char *decoded_room(struct client *c, size_t bytes)
+{
+    size_t before = c->decoded->size;
+    char *room = buf_room(c->decoded, bytes);
+    c->front->decoded_bytes += c->decoded->size - before;
+    return room;
+}
+
 /*
  * More of a chunked body; its head and what is decoded so far stand in c->decoded. Returns the
  * bytes used. Of a whole body whose request is held, the last byte stays in the input: without any
@@ -290,10 +306,13 @@ static size_t chunked_more(struct client *c, struct span input)
     struct buf *d = c->decoded;
     size_t most = c->decoded_head + body_bytes_max(c);
     if (!c->chunks.done && d->bytes <= most) { /* beyond it, a refusal was held */
-        char *to = buf_room(d, input.bytes);
+        char *to = decoded_room(c, input.bytes);
         used = to == NULL ? ERR_NO_MEMORY : http_chunks_decode(&c->chunks, input, to, &decoded);
         d->bytes += decoded;
     }
+    bool room = c->chunks.done || front_input_room(c->front, d->bytes);
+    if (used > 0 && d->bytes <= most && room && !c->chunks.done)
+        return (size_t)used;
     /* The head stood in front of a complete request once, so it parses again; its spans point into
      * `d` now. */
     parse_head(c, span(d->at, c->decoded_head), &scanned, &head, &head_bytes, &why);
@@ -301,8 +320,8 @@ static size_t chunked_more(struct client *c, struct span input)
         return refuse_early(c, input, &head, (int)used, "the chunked body is malformed");
     if (d->bytes > most)
         return too_large(c, input, &head);
-    if (!c->chunks.done)
-        return (size_t)used;
+    if (!room)
+        return too_many(c, input, &head);
     if (!whole_request(c, &head, span(d->at + c->decoded_head, d->bytes - c->decoded_head)))
         return (size_t)used - 1;
     request_done(c);
@@ -313,7 +332,7 @@ static size_t chunked_start(struct client *c, struct span input, const struct ht
                             size_t head_bytes)
 {
     c->decoded = calloc(1, sizeof *c->decoded);
-    if (c->decoded != NULL)
+    if (c->decoded != NULL && decoded_room(c, head_bytes) != NULL)
         buf_add(c->decoded, input.at, head_bytes);
     if (c->decoded == NULL || c->decoded->failed)
         return refuse_early(c, input, head, ERR_NO_MEMORY, NULL);
@@ -332,19 +351,22 @@ static size_t one_request(struct client *c, struct span input)
     long head_bytes;
     if (c->decoded != NULL)
         return chunked_more(c, input);
-    if (c->need > input.bytes)
+    bool room = front_input_room(c->front, input.bytes);
+    if (c->need > input.bytes && room)
         return 0;
     int code = parse_head(c, input, &c->scanned, &head, &head_bytes, &why);
     if (code != 0)
         return refuse_early(c, input, &head, code, why);
     if (head_bytes == 0)
-        return 0;
+        return room ? 0 : too_many(c, input, &head);
     c->scanned = 0;
     size_t body = (size_t)head_bytes;
     if (head.body_bytes > body_bytes_max(c))
         return too_large(c, input, &head);
     c->need = body + head.body_bytes;
     bool whole = !head.chunked && c->need <= input.bytes;
+    if (!whole && !room)
+        return too_many(c, input, &head);
     if (!whole && head.expect_continue && head.minor == 1 && !c->continued) {
         if (c->in_flight != 0) {
             client_hold(c, HOLD_WRITES);
@@ -371,7 +393,7 @@ size_t http_received(struct client *c, struct span input)
         if (n == 0)
             break;
         used += n;
-        if (c->hold == HOLD_NOTHING && net_unsent(c->conn) >= OUTPUT_PAUSE_BYTES)
+        if (c->hold == HOLD_NOTHING && net_unsent(c->conn) >= client_output_max(c))
             client_hold(c, HOLD_ROOM);
     }
     return c->last ? input.bytes : used;

@@ -19,6 +19,8 @@
 struct client;
 struct datagram;
 
+enum { WAITING_LISTS = 1024 }; /* a power of two */
+
 struct front {
     struct front_options o;
     struct net_loop *loop;
@@ -34,14 +36,17 @@ struct front {
     size_t weight;    /* of the writes in flight */
 
     /* requests held until local storage has reached a position */
-    struct client *waiting;
+    struct client *waiting[WAITING_LISTS]; /* by position */
+    unsigned waiting_count;
+    uint64_t woken_seq; /* whoever waits for no more has been woken */
     struct datagram *datagrams;
     unsigned datagrams_count;
 
-    struct client
-        *owing; /* clients with much unsent output, and how much in all when last counted */
-    size_t owed_bytes;
-    unsigned event_streams;
+    struct client *turns, **turns_end; /* who wants a long answer, first come first */
+    size_t turn_bytes;                 /* of long answers that this turn has begun */
+    struct client *events;             /* who gets messages as they happen */
+    unsigned events_count;
+    size_t decoded_bytes; /* memory of chunked bodies that have not come whole */
 
     struct buf scratch; /* a body on its way */
     struct buf line;    /* a UDP answer on its way */
@@ -49,7 +54,7 @@ struct front {
     uint64_t now_us;    /* monotonic; 0: ask the clock */
     uint64_t date_s;
     char date[32]; /* "Sun, 06 Nov 1994 08:49:37 GMT" */
-    uint64_t swept_us;
+    uint64_t trimmed_us;
     atomic_bool drain_asked;
     bool draining;
     uint64_t drain_since_us;
@@ -62,6 +67,7 @@ enum hold { /* why a client's next request is not looked at */
             HOLD_WRITES,   /* until none of its writes is in flight */
             HOLD_ROOM,     /* until fewer are, or until its output was taken */
             HOLD_POSITION, /* until local storage is at min_seq */
+            HOLD_TURN,     /* until others have had their long answers */
             HOLD_LIST,     /* until a list has been given */
             HOLD_EVENTS,   /* for ever: it gets messages as they happen */
 };
@@ -84,25 +90,37 @@ struct client {
     struct http_chunks chunks;
     struct buf *decoded; /* head and body of a chunked request */
     size_t decoded_head;
+    uint64_t begun_us;      /* when the request began that has not come whole; 0: none has */
     uint64_t wait_until_us; /* 0: the request does not wait */
     uint64_t wait_seq;
-    struct client *wait_next;
-    struct client *owing_next, **owing_at; /* at: NULL: not in the list */
+    struct client *held_next, **held_at; /* in the list of those held alike */
     struct list_cursor list;
     uint64_t events_after, events_us;
 };
+
+/* --- waiting.c: clients that are held in a list --- */
+void client_hold_position(struct client *c, const struct request *rq);
+void client_hold_turn(struct client *c);
+void client_hold_events(struct client *c);
+bool client_late(struct client *c);      /* its wait for a position is over */
+void client_unlist(struct client *c);    /* out of its list, if it is in one */
+void waiting_wake(struct front *f);      /* those whose position is there */
+void waiting_next_turn(struct front *f); /* the next of those who want a long answer */
+void waiting_wake_late(struct front *f); /* and those for whom it did not come in time */
+void waiting_watch(struct front *f);     /* tells the order thread whether anybody waits */
 
 /* --- front.c --- */
 uint64_t front_now_us(struct front *f);
 const char *front_date(struct front *f);
 void client_hold(struct client *c, enum hold why);
-void client_hold_position(struct client *c, const struct request *rq);
-bool client_late(struct client *c);     /* its wait for a position is over */
 void client_release(struct client *c);  /* look at its requests again */
 bool client_has_room(struct client *c); /* whether what HOLD_ROOM is for is over */
 void client_write_started(struct client *c, struct write *w);
-void client_owes(struct client *c); /* it was given much */
-bool front_owed_too_much(struct front *f);
+size_t client_output_max(const struct client *c); /* past it, nothing more is read from it */
+/* Whether a request of which so much is there may wait for the rest: else it is refused as busy. */
+bool front_input_room(const struct front *f, size_t bytes);
+/* A long answer may wait for its turn, or be refused while too much output waits. */
+enum { ANSWER_SHORT_BYTES = 16 * 1024 };
 void client_finish(
     struct client *c); /* if it is to be closed and nothing is under way: closes it */
 
@@ -115,6 +133,7 @@ enum serve_result {
     SERVE_BACKUP,        /* give the connection up for a copy; answer has its head */
     SERVE_WAIT_WRITES,   /* not before the writes in flight are answered */
     SERVE_WAIT_POSITION, /* not before local storage is at rq->min_seq */
+    SERVE_WAIT_TURN,     /* not in this turn, which has begun enough long answers */
 };
 struct served {
     struct answer answer;
@@ -145,6 +164,7 @@ void batches_give_up(struct front *f); /* answers outcome_unknown where it took 
 /* --- http.c, http_answer.c --- */
 size_t http_received(struct client *c, struct span input);
 void http_write_answered(struct client *c, const struct write *w, const struct answer *a);
+void http_drop_decoded(struct client *c);
 
 struct http_style {
     bool minor_1, keep_alive, head_only, problem;
@@ -177,7 +197,7 @@ void udp_waiting(struct front *f, bool all); /* looks at the held datagrams agai
 void list_start(struct client *c, const struct served *s, struct span rid, struct http_style style);
 void list_more(struct client *c);
 void events_start(struct client *c, const struct served *s, struct http_style style);
-void events_more(struct client *c);
+void events_more(struct front *f);
 
 /* --- messages.c --- */
 void messages_read(struct front *f, const struct request *rq, const struct answer *a);

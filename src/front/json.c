@@ -96,6 +96,8 @@ static int next_object(struct client *c, struct span input, size_t from, struct 
         *used = refuse_value(c, input, rest.at, got, found);
     else if (got == 0 && input.bytes > bytes_max)
         *used = refuse_stream(c, input, ERR_TOO_LARGE, NULL);
+    else if (got == 0 && !front_input_room(c->front, input.bytes))
+        *used = refuse_stream(c, input, ERR_BUSY, "too many requests arrive at once: try again");
     return got > 0;
 }
 
@@ -114,7 +116,6 @@ static bool whole_request(struct client *c, struct request *rq, int code, const 
     case SERVE_BACKUP:
     case SERVE_ANSWER:
         json_answer(net_out(c->conn), &s.answer, rq->rid, true);
-        client_owes(c);
         return true;
     case SERVE_WRITE:
         client_write_started(c, s.write);
@@ -122,6 +123,9 @@ static bool whole_request(struct client *c, struct request *rq, int code, const 
     case SERVE_LIST:
         list_start(c, &s, rq->rid, (struct http_style){.keep_alive = true});
         return true;
+    case SERVE_WAIT_TURN:
+        client_hold_turn(c);
+        return false;
     case SERVE_WAIT_POSITION:
         client_hold_position(c, rq);
         return false;
@@ -140,28 +144,33 @@ static size_t one_request(struct client *c, struct span input)
     struct request rq;
     const char *detail;
     size_t used;
-    if (c->json_head == 0) {
+    int code = 0;
+    bool awaited = c->json_head != 0;
+    if (!awaited) {
         if (!next_object(c, input, 0, &head, &used))
             return used;
         value_done(c);
-    } else {
-        json_scan(c->front->json, input, false, &head); /* whole and good, since it was before */
+        used = (size_t)(head.text.at + head.text.bytes - input.at);
+        code = json_request(c->front, head.text, &rq, &detail);
+        if (method_takes_payload(rq.method) && !rq.has_payload)
+            c->json_head = used;
     }
-    used = (size_t)(head.text.at + head.text.bytes - input.at);
-    int code = json_request(c->front, head.text, &rq, &detail);
-    if (method_takes_payload(rq.method) && !rq.has_payload) {
-        c->json_head = used;
+    if (c->json_head != 0) {
         if (!next_object(c, input, c->json_head, &payload, &used))
             return used;
         value_done(c);
+        used = (size_t)(payload.text.at + payload.text.bytes - input.at);
+        if (awaited) { /* only now, and not for each piece of the payload */
+            json_scan(c->front->json, input, false, &head); /* it was whole and good before */
+            code = json_request(c->front, head.text, &rq, &detail);
+        }
         rq.payload = payload.text;
         rq.has_payload = rq.payload_judged = true;
-        used = (size_t)(payload.text.at + payload.text.bytes - input.at);
     }
     if (!whole_request(c, &rq, code, detail))
         return 0;
     c->json_head = 0;
-    c->wait_until_us = 0;
+    c->begun_us = c->wait_until_us = 0;
     return used;
 }
 
@@ -185,7 +194,7 @@ size_t json_received(struct client *c, struct span input)
         if (n == 0)
             break;
         used += n;
-        if (c->hold == HOLD_NOTHING && net_unsent(c->conn) >= OUTPUT_PAUSE_BYTES)
+        if (c->hold == HOLD_NOTHING && net_unsent(c->conn) >= client_output_max(c))
             client_hold(c, HOLD_ROOM);
     }
     return used;

@@ -12,7 +12,6 @@ static void give(struct client *c, struct span bytes)
         http_chunk(net_out(c->conn), bytes);
     else
         buf_add_span(net_out(c->conn), bytes);
-    client_owes(c);
 }
 
 static void list_end(struct client *c)
@@ -69,23 +68,30 @@ void events_start(struct client *c, const struct served *s, struct http_style st
         return;
     c->events_after = s->after;
     c->events_us = front_now_us(c->front);
-    c->front->event_streams++;
-    client_hold(c, HOLD_EVENTS);
-    events_more(c);
+    client_hold_events(c);
 }
 
-void events_more(struct client *c)
+/* Those who follow are mostly at the same message: what is next is made once for all of them. */
+void events_more(struct front *f)
 {
-    struct front *f = c->front;
-    if (c->hold != HOLD_EVENTS || net_unsent(c->conn) > EVENTS_BYTES_MAX)
-        return;
-    buf_reset(&f->scratch, 2 * LIST_SNAPSHOT_BYTES_MAX);
-    c->events_after = message_log_read(f->o.messages, c->events_after, EVENTS_BYTES_MAX,
-                                       MESSAGE_EVENTS, &f->scratch, NULL);
-    uint64_t now_us = front_now_us(f);
-    if (f->scratch.bytes == 0 && c->events_us + EVENTS_QUIET_US < now_us)
-        buf_add_text(&f->scratch, ":\n\n"); /* a comment, so that a dead peer is noticed */
-    if (f->scratch.bytes != 0)
-        c->events_us = now_us;
-    give(c, buf_span(&f->scratch));
+    uint64_t now_us = front_now_us(f), from = 0, to = 0;
+    bool made = false;
+    for (struct client *c = f->events; c != NULL; c = c->held_next) {
+        if (net_unsent(c->conn) > EVENTS_BYTES_MAX)
+            continue;
+        if (!made || c->events_after != from) {
+            made = true;
+            from = c->events_after;
+            buf_reset(&f->scratch, 2 * LIST_SNAPSHOT_BYTES_MAX);
+            to = message_log_read(f->o.messages, from, EVENTS_BYTES_MAX, MESSAGE_EVENTS,
+                                  &f->scratch, NULL);
+        }
+        struct span text = buf_span(&f->scratch);
+        if (text.bytes == 0 && c->events_us + EVENTS_QUIET_US < now_us)
+            text = span_of(":\n\n"); /* a comment, so that a dead peer is noticed */
+        if (text.bytes != 0)
+            c->events_us = now_us;
+        c->events_after = to;
+        give(c, text);
+    }
 }

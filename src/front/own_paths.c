@@ -161,11 +161,20 @@ static enum serve_result give_messages(struct front *f, const struct request *rq
     if (rq->event_stream) {
         if (rq->last_event > s->after) /* it was here before, and comes back for what it missed */
             s->after = rq->last_event;
+        if (f->events_count == EVENT_STREAMS_MAX) {
+            answer_error(&s->answer, ERR_BUSY, "too many follow the messages already");
+            return SERVE_ANSWER;
+        }
         s->answer.event_stream = true;
         return SERVE_EVENTS;
     }
+    if (net_output_full(f->loop)) {
+        answer_error(&s->answer, ERR_BUSY, "too much output waits for slow readers: try again");
+        return SERVE_ANSWER;
+    }
     buf_add_char(&f->scratch, '[');
-    message_log_read(f->o.messages, s->after, MESSAGES_BYTES_MAX, MESSAGE_JSON, &f->scratch, NULL);
+    size_t most = rq->short_answer ? 2 * DATAGRAM_ANSWER_BYTES_MAX : MESSAGES_BYTES_MAX;
+    message_log_read(f->o.messages, s->after, most, MESSAGE_JSON, &f->scratch, NULL);
     buf_add_char(&f->scratch, ']');
     body(s, &f->scratch);
     return SERVE_ANSWER;

@@ -5,8 +5,6 @@
 #include "base/err.h"
 #include "front/inside.h"
 
-enum { LARGE_BYTES = 64 * 1024 };
-
 static int fail(struct answer *a, int code, const char *detail)
 {
     if (detail == NULL)
@@ -167,8 +165,6 @@ static void serve_record(struct front *f, const struct request *rq, struct serve
              ERR_PRECONDITION_FAILED)
         answer_error(a, code, "%.*s/%" PRIu64 " was last changed by %" PRIu64,
                      SPAN_ARGS(s->target.collection), s->target.id, record.seq);
-    else if (record.text.bytes > LARGE_BYTES && front_owed_too_much(f))
-        answer_error(a, ERR_BUSY, "too much output waits for slow readers: try again");
     else {
         answer_ok(a, code == CONDITIONS_NOT_MODIFIED ? 304 : 200);
         a->etag = record.seq;
@@ -178,15 +174,18 @@ static void serve_record(struct front *f, const struct request *rq, struct serve
 }
 
 /* A list that is short enough is a snapshot, and a plain answer; else the caller streams it. */
-static enum serve_result serve_list(struct front *f, struct served *s)
+static enum serve_result serve_list(struct front *f, bool short_answer, struct served *s)
 {
     struct answer *a = &s->answer;
+    size_t most = LIST_SNAPSHOT_BYTES_MAX;
+    if (short_answer)
+        most = DATAGRAM_ANSWER_BYTES_MAX;
+    else if (net_output_full(f->loop) || f->turn_bytes >= TURN_BYTES_MAX)
+        most = ANSWER_SHORT_BYTES; /* a longer one is not begun now: see serve_read */
     buf_reset(&f->scratch, 2 * LIST_SNAPSHOT_BYTES_MAX);
-    int code = front_owed_too_much(f)
-                   ? ERR_BUSY
-                   : reader_list_begin(f->o.reader, s->target.collection, &s->cursor);
+    int code = reader_list_begin(f->o.reader, s->target.collection, &s->cursor);
     if (code == 0)
-        code = reader_list_more(f->o.reader, &s->cursor, LIST_SNAPSHOT_BYTES_MAX, &f->scratch);
+        code = reader_list_more(f->o.reader, &s->cursor, most, &f->scratch);
     if (code != 0) {
         answer_error(a, code, NULL);
         return SERVE_ANSWER;
@@ -218,7 +217,18 @@ static enum serve_result serve_read(struct front *f, struct request *rq, bool la
     else if (s->target.kind == TARGET_RECORD)
         serve_record(f, rq, s);
     else
-        result = serve_list(f, s);
+        result = serve_list(f, rq->short_answer, s);
+    bool is_long = result == SERVE_LIST || (a->has_body && a->body.bytes > ANSWER_SHORT_BYTES);
+    if (is_long && !rq->short_answer) {
+        if (net_output_full(f->loop)) {
+            answer_error(a, ERR_BUSY, "too much output waits for slow readers: try again");
+            result = SERVE_ANSWER;
+        } else if (f->turn_bytes >= TURN_BYTES_MAX) {
+            return SERVE_WAIT_TURN;
+        } else {
+            f->turn_bytes += a->body.bytes;
+        }
+    }
     a->has_seq = true;
     a->seq = at.seq;
     messages_read(f, rq, a);

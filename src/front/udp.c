@@ -61,7 +61,7 @@ static void hold(struct front *f, const struct net_peer *peer, struct span text,
     memcpy(d->text, text.at, text.bytes);
     f->datagrams = d;
     f->datagrams_count++;
-    atomic_store_explicit(&f->o.port->watching, true, memory_order_seq_cst);
+    waiting_watch(f);
 }
 
 static void drop(struct front *f)
@@ -106,6 +106,7 @@ static void handle(struct front *f, const struct net_peer *peer, struct span tex
         return;
     }
     int code = json_request(f, head.text, &rq, &detail);
+    rq.short_answer = true;
     if (code == 0)
         code = payload_of(&rq, span(text.at + n, text.bytes - (size_t)n), &detail);
     if (code == 0 && method_writes(rq.method) && rq.key.bytes == 0)
@@ -132,6 +133,7 @@ static void handle(struct front *f, const struct net_peer *peer, struct span tex
     case SERVE_ANSWER:
     case SERVE_EVENTS:
     case SERVE_WAIT_WRITES:
+    case SERVE_WAIT_TURN: /* those two are for connections */
         break;
     }
     reply(f, peer, &s.answer, rq.rid);

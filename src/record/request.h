@@ -61,6 +61,7 @@ struct request {
     uint32_t wait_ms;
     enum media media;
     bool event_stream;   /* server-sent events are asked for */
+    bool short_answer;   /* one of over 1200 bytes would not be given, so it is not made */
     uint64_t last_event; /* the last one that the client has; 0: none */
     bool has_payload;
     bool payload_judged; /* json_scan has accepted it already */

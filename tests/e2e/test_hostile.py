@@ -131,7 +131,7 @@ def a_json_text_that_never_ends_is_refused(server):
     serves(server)
 
 
-@suite.own("--idle-timeout-ms", "2000")
+@suite.own("--request-timeout-ms", "2000")
 def slow_heads_hold_up_nobody_and_are_ended(server):
     slow = [Http(server) for _ in range(100)]
     for number, http in enumerate(slow):

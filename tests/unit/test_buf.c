@@ -266,6 +266,7 @@ static const struct {
     {ERR_FOREIGN_ORIGIN, 403, "foreign_origin"},
     {ERR_NOT_FOUND, 404, "not_found"},
     {ERR_METHOD_NOT_ALLOWED, 405, "method_not_allowed"},
+    {ERR_REQUEST_TIMEOUT, 408, "request_timeout"},
     {ERR_ID_MISMATCH, 409, "id_mismatch"},
     {ERR_LENGTH_REQUIRED, 411, "length_required"},
     {ERR_PRECONDITION_FAILED, 412, "precondition_failed"},

@@ -102,7 +102,11 @@ static void without_anything_the_defaults_hold(void **state)
     assert_int_equal(s.uri_bytes_max, 2 * KIB);
     assert_int_equal(s.collections_max, 4096);
     assert_int_equal(s.connections_max, 20000);
-    assert_int_equal(s.idle_timeout_ms, 60000);
+    assert_int_equal(s.idle_timeout_ms, 75000);
+    assert_int_equal(s.tcp_idle_timeout_ms, 0);
+    assert_int_equal(s.request_timeout_ms, 60000);
+    assert_int_equal(s.answer_timeout_ms, 60000);
+    assert_int_equal(s.keep_alive_s, 60);
     assert_string_equal(s.boot_id_file, "/proc/sys/kernel/random/boot_id");
     settings_finish(&s);
 }
