@@ -1,10 +1,12 @@
 /*
  * Recovery of a log from any bytes: it gives only whole frames that stand there, in order; what it
- * refuses it leaves as it is; what it opens it opens again to the same, and can be added to.
+ * refuses it leaves as it is; what it opens it opens again to the same, and can be added to. Then
+ * what the open log does with those frames: it reads, cuts and trims them, and after a bit of them
+ * has turned it gives none that was not written.
  *
- * Input: four bytes (bit 0: mend the checksums; index asked for; index known to be committed;
- * blocks of the first segment), then for each block a count and so many bytes; zeros fill the
- * block.
+ * Input: four bytes (bit 0: mend the checksums, bits 1 to 3: what is done after it was opened, bits
+ * 4 to 7: at which frame; index asked for; index known to be committed; blocks of the first
+ * segment), then for each block a count and so many bytes; zeros fill the block.
  */
 #include <assert.h>
 #include <stdbool.h>
@@ -13,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "base/err.h"
@@ -30,6 +33,7 @@ enum {
     FRAME_SERIAL = 8,
     FRAME_BYTES = 16,
 };
+enum { MEND = 1, CUT = 2, TRIM = 4, DAMAGE = 8 }; /* of the first byte */
 static const char *const paths[2] = {"log/0000000000000001.log", "log/0000000000000002.log"};
 
 struct input {
@@ -44,6 +48,9 @@ struct given {
     uint64_t next_index;       /* 0: the first one */
     uint64_t frames, from;
     uint32_t crc;
+    struct log_position positions[BLOCKS_MAX];
+    size_t ends[BLOCKS_MAX]; /* of each frame's payload, in: */
+    struct buf payloads;
 };
 
 static const char *segment_at(const struct input *in, size_t segment)
@@ -94,7 +101,7 @@ static void decode(struct input *in, const uint8_t *data, size_t size)
     }
     in->blocks[0] = data[3] < blocks ? data[3] : blocks;
     in->blocks[1] = blocks - in->blocks[0];
-    if ((data[0] & 1) != 0)
+    if ((data[0] & MEND) != 0)
         mend(in);
 }
 
@@ -119,7 +126,10 @@ static int take(void *context, const struct log_position *p, struct span payload
     assert(p->first_index + p->entries > g->from);
     assert(g->next_index == 0 || p->first_index == g->next_index);
     g->next_index = p->first_index + p->entries;
-    g->frames++;
+    assert(g->frames < BLOCKS_MAX);
+    g->positions[g->frames] = *p;
+    buf_add_span(&g->payloads, payload);
+    g->ends[g->frames++] = g->payloads.bytes;
     const uint64_t fields[] = {p->first_index, p->entries, p->chain, p->commit, payload.bytes};
     g->crc = crc32c(crc32c(g->crc, fields, sizeof fields), payload.at, payload.bytes);
     for (; g->input != NULL && g->segment < 2; g->segment++, g->block = 1) {
@@ -182,6 +192,7 @@ static void open_again(struct disk_fake *f, const struct log_options *o, uint64_
     assert(log_open(&log, o, from, committed, take, &second, why, sizeof why) == 0);
     assert(unchanged(f, &now));
     assert(second.frames == first->frames && second.crc == first->crc);
+    buf_finish(&second.payloads);
     uint64_t last = log_last_index(log);
     if (last < UINT64_MAX / 2) {
         append_one(log);
@@ -190,6 +201,7 @@ static void open_again(struct disk_fake *f, const struct log_options *o, uint64_
         struct given third = {.from = from};
         assert(log_open(&log, o, from, last + 2, take, &third, why, sizeof why) == 0);
         assert(third.frames == first->frames + 1 && log_last_index(log) == last + 2);
+        buf_finish(&third.payloads);
     }
     log_close(log);
 }
@@ -210,6 +222,127 @@ static void survey_gap(void *context, const struct log_gap *g)
     assert(g->first == *next && (g->last == 0 || g->last >= g->first));
     if (g->last != 0)
         *next = g->last + 1;
+}
+
+/* --- What an open log does with the frames that it has --- */
+
+static uint64_t last_of(const struct log_position *p)
+{
+    return p->first_index + p->entries - 1;
+}
+
+static bool same_position(const struct log_position *a, const struct log_position *b)
+{
+    return a->first_index == b->first_index && a->entries == b->entries && a->chain == b->chain &&
+           a->commit == b->commit;
+}
+
+/* Reads frames `begin` up to `end` of those given. False: the log calls them damaged, after a part
+ * of them. */
+static bool read_frames(struct log *log, const struct given *g, size_t begin, size_t end,
+                        size_t bytes_max)
+{
+    struct log_reader *r;
+    struct buf out = {0};
+    int code = 0;
+    size_t before = begin == 0 ? 0 : g->ends[begin - 1], frames = begin;
+    assert(log_reader_create(&r, log) == 0);
+    while (frames < end && code == 0) {
+        uint64_t last = 0, index = g->positions[frames].first_index;
+        code = log_read(r, index > g->from ? index : g->from, bytes_max, &out, &last);
+        while (code == 0 && frames < end && last_of(&g->positions[frames]) <= last)
+            frames++;
+        assert(code != 0 || (frames > begin && last_of(&g->positions[frames - 1]) == last));
+    }
+    size_t given = frames == 0 ? 0 : g->ends[frames - 1];
+    assert(span_eq(buf_span(&out), span(g->payloads.at + before, given - before)));
+    assert(code == 0 || code == ERR_CORRUPT);
+    buf_finish(&out);
+    log_reader_destroy(r);
+    return code == 0;
+}
+
+/* Cuts behind the first `keep` frames; not anywhere else. */
+static void cut(struct log *log, const struct given *g, size_t keep)
+{
+    const struct log_position *p = &g->positions[keep - 1];
+    uint64_t last = log_last_index(log);
+    if (keep < g->frames)
+        assert(log_cut(log, last_of(p), p->chain + 1) == ERR_BAD_REQUEST);
+    if (p->entries > 1)
+        assert(log_cut(log, last_of(p) - 1, p->chain) == ERR_BAD_REQUEST);
+    assert(log_last_index(log) == last);
+    assert(log_cut(log, last_of(p), p->chain) == 0);
+    assert(log_last_index(log) == last_of(p) && log_last_chain(log) == p->chain);
+    assert(read_frames(log, g, 0, keep, 1));
+}
+
+/* Trims up to a frame; returns the first one that is still whole. */
+static size_t trim(struct log *log, const struct given *g, size_t up_to)
+{
+    uint64_t index = last_of(&g->positions[up_to]), before = log_first_index(log);
+    assert(log_trim(log, index) == 0);
+    uint64_t first = log_first_index(log);
+    assert(first >= before && first <= index + 1);
+    size_t begin = 0;
+    while (begin < g->frames && g->positions[begin].first_index < first)
+        begin++;
+    assert(begin == 0 || begin == g->frames || g->positions[begin].first_index == first);
+    assert(read_frames(log, g, begin, g->frames, 3 * BLOCK));
+    return begin;
+}
+
+/* Recovery of what is left gives frames from `begin` on, up to `end` or, damaged, fewer. */
+static void recover_left(const struct log_options *o, const struct given *g, size_t begin,
+                         size_t end, bool damaged)
+{
+    char why[256];
+    struct log *log;
+    if (begin == end)
+        return;
+    uint64_t index = g->positions[begin].first_index;
+    struct given left = {.from = index > g->from ? index : g->from};
+    int code = log_open(&log, o, left.from, 0, take, &left, why, sizeof why);
+    assert(damaged ? code == 0 || code == ERR_CORRUPT || code == ERR_NEWER : code == 0);
+    if (code == 0)
+        log_close(log);
+    assert(damaged ? left.frames <= end - begin : left.frames == end - begin);
+    for (size_t i = 0; i < left.frames; i++)
+        assert(same_position(&left.positions[i], &g->positions[begin + i]));
+    size_t before = begin == 0 ? 0 : g->ends[begin - 1];
+    assert(left.payloads.bytes <= g->payloads.bytes - before &&
+           (left.payloads.bytes == 0 ||
+            memcmp(left.payloads.at, g->payloads.at + before, left.payloads.bytes) == 0));
+    buf_finish(&left.payloads);
+}
+
+static void flip_one(struct disk_fake *f, unsigned place)
+{
+    size_t bytes;
+    const char *path = paths[place % 2];
+    if (disk_fake_look(f, path, &bytes) != NULL && bytes > BLOCK)
+        disk_fake_flip(f, path, BLOCK + place * 131 % (bytes - BLOCK),
+                       (unsigned char)(1U << place % 8));
+}
+
+static void use(struct disk_fake *f, const struct log_options *o, struct log *log,
+                const struct given *g, unsigned how, unsigned place)
+{
+    size_t begin = 0, end = g->frames;
+    bool damage = (how & DAMAGE) != 0;
+    assert(read_frames(log, g, 0, end, 1) && read_frames(log, g, 0, end, SIZE_MAX));
+    if ((how & CUT) != 0) {
+        end = 1 + (how >> 4) % end;
+        cut(log, g, end);
+    }
+    if ((how & TRIM) != 0 && end == g->frames)
+        begin = trim(log, g, (how >> 4) % end);
+    if (damage) {
+        flip_one(f, place);
+        read_frames(log, g, begin, end, 1);
+    }
+    log_close(log);
+    recover_left(o, g, begin, end, damage);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -240,14 +373,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         uint64_t last = log_last_index(log);
         assert(last >= committed && last >= from - 1);
         assert(first.frames == 0 ? last == from - 1 : last == first.next_index - 1);
-        log_close(log);
-        open_again(f, &o, from, committed, &first);
+        if ((data[0] & (CUT | TRIM | DAMAGE)) != 0 && first.frames != 0) {
+            use(f, &o, log, &first, data[0], (unsigned)(size * 7 + data[size - 1]));
+        } else {
+            log_close(log);
+            open_again(f, &o, from, committed, &first);
+        }
     } else {
         assert((code == ERR_CORRUPT || code == ERR_NEWER) && why[0] != 0);
         uint64_t next = from;
         assert(log_survey(&disk, "log", from, survey_frame, survey_gap, &next) == 0);
         assert(unchanged(f, &in));
     }
+    buf_finish(&first.payloads);
     disk_fake_destroy(f);
     return 0;
 }
