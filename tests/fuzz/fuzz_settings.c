@@ -1,14 +1,32 @@
-/* The settings file: any bytes give settings that are all in range, or a printable sentence that
- * names the line; and settings written out as a file are read back the same. */
+/*
+ * The settings, from any command line, environment and file: each gives values that are all in
+ * range, or a printable sentence that names the place; together they are possible where each alone
+ * is, and then the strongest that names a setting has its way; and settings written out as a file
+ * are read back the same.
+ *
+ * Input: a file; behind a byte 0x1f flags, behind another variables, with 0x1e between two.
+ */
 #include <assert.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/settings.h"
+
+enum { WORDS_MAX = 64, WHY_BYTES = 300, FILE_BYTES = 32 * 1024 };
+
+struct sources {
+    char path[32];
+    int fd; /* of the file */
+    char *text;
+    char *flags[WORDS_MAX], *variables[WORDS_MAX]; /* each ended by NULL */
+    int flags_count;
+};
 
 static int file_of(const void *bytes, size_t size, char path[32])
 {
@@ -19,19 +37,37 @@ static int file_of(const void *bytes, size_t size, char path[32])
     return fd;
 }
 
-static int read_file(struct settings *s, const void *bytes, size_t size, char *why,
-                     size_t why_bytes)
+/* Cuts a text into words. A file that it names is none of ours to open, and may be one that blocks.
+ */
+static int words_of(char *text, const char * not, char **words)
 {
-    char path[32];
-    int fd = file_of(bytes, size, path);
-    int result =
-        settings_read(s, 2, (char *[]){"--config", path, NULL}, (char *[]){NULL}, why, why_bytes);
-    close(fd);
-    if (result != 0) {
-        assert(result == ERR_USAGE);
-        assert(strstr(why, path) != NULL);
-    }
-    return result;
+    int count = 0;
+    for (char *word; count < WORDS_MAX - 1 && (word = strsep(&text, "\x1e")) != NULL;)
+        if (*word != '\0' && strncmp(word, not, strlen(not )) != 0)
+            words[count++] = word;
+    words[count] = NULL;
+    return count;
+}
+
+static void sources_of(struct sources *s, const uint8_t *data, size_t size)
+{
+    s->text = malloc(size + 1);
+    assert(s->text != NULL);
+    if (size != 0)
+        memcpy(s->text, data, size);
+    s->text[size] = '\0';
+    char *flags = memchr(s->text, 0x1f, size), *rest = flags;
+    s->fd = file_of(s->text, flags == NULL ? size : (size_t)(flags - s->text), s->path);
+    strsep(&rest, "\x1f"); /* the file */
+    flags = strsep(&rest, "\x1f");
+    s->flags_count = words_of(flags, "--config", s->flags);
+    words_of(rest, "NOTED_CONFIG", s->variables);
+}
+
+static void sources_finish(struct sources *s)
+{
+    close(s->fd);
+    free(s->text);
 }
 
 static uint32_t words_count(const char *words)
@@ -86,29 +122,113 @@ static void write_file(FILE *to, const struct settings *s)
 #undef X
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-    struct settings first, second;
-    char why[300], once[32 * 1024], again[32 * 1024];
-    if (read_file(&first, data, size, why, sizeof(why)) != 0) {
-        assert(strlen(why) < sizeof(why));
-        for (const char *c = why; *c != '\0'; c++)
-            assert((unsigned char)*c >= ' ' && *c != 0x7f);
-        assert(size > 64 * 1024 || strchr(why, ':') != NULL);
-        return 0;
-    }
-    FILE *to = fmemopen(once, sizeof(once), "w");
-    assert(to != NULL);
-    write_file(to, &first);
-    assert(fclose(to) == 0);
-    settings_finish(&first);
+enum from { FLAGS = 1, VARIABLES = 2, A_FILE = 4 };
 
-    assert(read_file(&second, once, strlen(once), why, sizeof(why)) == 0);
-    to = fmemopen(again, sizeof(again), "w");
+/* Reads from some of the sources; judges the sentence where that fails. */
+static int read_from(const struct sources *from, unsigned which, struct settings *s, char *why)
+{
+    char *argv[WORDS_MAX + 3] = {NULL}, *none[] = {NULL};
+    int argc = 0;
+    if ((which & A_FILE) != 0) {
+        argv[argc++] = "--config";
+        argv[argc++] = (char *)from->path;
+    }
+    for (int i = 0; (which & FLAGS) != 0 && i < from->flags_count; i++)
+        argv[argc++] = from->flags[i];
+    memset(why, 'x', WHY_BYTES);
+    int rc = settings_read(
+        s, argc, argv, (which & VARIABLES) != 0 ? (char **)from->variables : none, why, WHY_BYTES);
+    assert(rc == 0 || rc == ERR_USAGE || (rc == SETTINGS_HELP && (which & FLAGS) != 0));
+    if (rc != ERR_USAGE)
+        return rc;
+    assert(memchr(why, '\0', WHY_BYTES) != NULL && *why != '\0');
+    for (const char *c = why; *c != '\0'; c++)
+        assert((unsigned char)*c >= ' ' && *c != 0x7f);
+    assert(which != A_FILE || strstr(why, from->path) != NULL);
+    return rc;
+}
+
+/* What is written out is read back the same. */
+static void check_round(const struct settings *first)
+{
+    struct sources s = {0};
+    struct settings second;
+    char why[WHY_BYTES], once[FILE_BYTES], again[FILE_BYTES];
+    FILE *to = fmemopen(once, sizeof once, "w");
+    assert(to != NULL);
+    write_file(to, first);
+    assert(fclose(to) == 0);
+    s.fd = file_of(once, strlen(once), s.path);
+    assert(read_from(&s, A_FILE, &second, why) == 0);
+    sources_finish(&s);
+    to = fmemopen(again, sizeof again, "w");
     assert(to != NULL);
     write_file(to, &second);
     assert(fclose(to) == 0);
     settings_finish(&second);
     assert(strcmp(once, again) == 0);
+}
+
+/* Whether one of the words is this name, alone or with a value behind =. */
+static bool names(char *const *words, const char *prefix, const char *name)
+{
+    size_t before = strlen(prefix), bytes = strlen(name);
+    for (; *words != NULL; words++)
+        if (strncmp(*words, prefix, before) == 0 && strncmp(*words + before, name, bytes) == 0 &&
+            ((*words)[before + bytes] == '=' || (*words)[before + bytes] == '\0'))
+            return true;
+    return false;
+}
+
+#define SAME_NAME(a, b)   (a == NULL || b == NULL ? a == b : strcmp(a, b) == 0)
+#define SAME_ADDRESS      SAME_NAME
+#define SAME_PEER         SAME_NAME
+#define SAME_PATH         SAME_NAME
+#define SAME_NUMBER(a, b) (a == b)
+#define SAME_BYTES        SAME_NUMBER
+#define SAME_CHOICE       SAME_NUMBER
+#define SAME_SET          SAME_NUMBER
+
+/* Each setting of `all` is as the strongest source that names it says. The default of `data`
+ * follows the name. */
+static void check_strongest(const struct sources *from, const struct settings *all,
+                            const struct settings alone[3])
+{
+    bool named = false; /* from the command line or the environment */
+#define X(kind, member, name, variable, fallback, lowest, highest, words, meaning)                 \
+    {                                                                                              \
+        bool flag = names(from->flags, "--", name), other = names(from->variables, "", variable);  \
+        const struct settings *by = flag ? &alone[0] : other ? &alone[1] : &alone[2];              \
+        named = named || (strcmp(name, "app-name") == 0 && (flag || other));                       \
+        bool follows = strcmp(name, "data") == 0 && named && !flag && !other;                      \
+        bool is_config = strcmp(name, "config") == 0;                                              \
+        assert(follows || is_config || SAME_##kind(all->member, by->member));                      \
+    }
+    SETTINGS_LIST(X)
+#undef X
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct sources from = {0};
+    struct settings alone[3], all;
+    char why[WHY_BYTES], why_all[WHY_BYTES];
+    sources_of(&from, data, size);
+    int code = read_from(&from, FLAGS | VARIABLES | A_FILE, &all, why_all), rc = 0;
+    for (unsigned i = 0; i < 3; i++) {
+        int one = read_from(&from, 1U << i, &alone[i], why);
+        if (rc == 0 && one == ERR_USAGE)
+            assert(strcmp(why, why_all) == 0);
+        rc = rc == 0 ? one : rc;
+    }
+    assert(code == rc); /* the strongest that is not possible is what is refused */
+    if (code == 0) {
+        check_strongest(&from, &all, alone);
+        check_round(&all);
+        settings_finish(&all);
+    }
+    for (unsigned i = 0; i < 3; i++)
+        settings_finish(&alone[i]);
+    sources_finish(&from);
     return 0;
 }
