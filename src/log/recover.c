@@ -111,6 +111,8 @@ static int read_head(struct work *w, struct segment *s)
         return refuse_at(w, number, 0, "this is the head of another segment");
     if (s->bytes != bytes)
         return refuse_at(w, number, bytes, "the file ends here, and not where its head says");
+    if (w->used != 0 && s->first_index < w->segments[w->used - 1].first_index)
+        return refuse_at(w, number, 0, "this segment begins before the one before it");
     w->used++;
     return 0;
 }

@@ -413,6 +413,19 @@ static void a_head_that_does_not_fit_its_file_is_refused(void **state)
     case_end(&c);
 }
 
+static void a_segment_that_begins_before_an_earlier_one_is_refused(void **state)
+{
+    (void)state;
+    struct log_case c;
+    begin(&c, false);
+    fill(&c);
+    set_head(&c, 1, 40, 5, 8);
+    refused(&c, 6, 7, "0002.log, byte 0: this segment begins before the one before it");
+    set_head(&c, 1, 40, 1, 8);
+    opened(&c, 6, 7);
+    case_end(&c);
+}
+
 static void a_file_that_was_cut_short_is_refused(void **state)
 {
     (void)state;
@@ -597,6 +610,7 @@ int main(void)
         cmocka_unit_test(segments_before_the_index_asked_for_are_not_read),
         cmocka_unit_test(a_newer_version_is_refused),
         cmocka_unit_test(a_head_that_does_not_fit_its_file_is_refused),
+        cmocka_unit_test(a_segment_that_begins_before_an_earlier_one_is_refused),
         cmocka_unit_test(a_file_that_was_cut_short_is_refused),
         cmocka_unit_test(two_segments_without_a_head_are_refused),
         cmocka_unit_test(what_a_client_writes_never_looks_like_a_frame),
