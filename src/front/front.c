@@ -163,6 +163,7 @@ static size_t received(void *context, struct net_conn *conn, struct span input, 
     }
     if (c->protocol == PROTOCOL_UNKNOWN && input.bytes != 0)
         choose_protocol(c, input.at[0]);
+    c->end_heard = end;
     if (c->last)
         used = input.bytes;
     else if (c->protocol == PROTOCOL_HTTP)

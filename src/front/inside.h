@@ -77,8 +77,9 @@ struct client {
     struct front *front;
     struct net_conn *conn;
     uint8_t protocol, hold;
-    bool last;  /* no request follows: close when all is answered */
-    bool ended; /* the peer closed its side */
+    bool last;      /* no request follows: close when all is answered */
+    bool end_heard; /* nothing follows what is unread */
+    bool ended;     /* the peer closed its side, and no request is left */
     bool closing;
     bool chunked_out;
     bool continued; /* 100 Continue was sent for this request */

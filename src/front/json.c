@@ -50,16 +50,17 @@ static size_t blank_bytes(struct span s)
 /*
  * The JSON object at the start of `in`. 1: whole; 0: need more; negative: an error, and `found`
  * tells where and why. While it comes in pieces only the new bytes are looked at for its end; it is
- * judged once that is there, and also before while it is short, so that a mistake is told at once.
+ * judged once that is there or no more is waited for, and also before while it is short, so that a
+ * mistake is told at once.
  */
-static int object(struct client *c, struct span in, struct json_found *found)
+static int object(struct client *c, struct span in, bool waits, struct json_found *found)
 {
     if (c->scanned != 0) {
         struct span fresh = span(in.at + c->scanned, in.bytes - c->scanned);
         c->scanned = in.bytes;
         if (json_frame(&c->frame, fresh) != 0)
             value_done(c);
-        else if (in.bytes > RESCAN_BYTES)
+        else if (waits && in.bytes > RESCAN_BYTES)
             return 0;
     }
     long n = json_scan(c->front->json, in, false, found);
@@ -72,8 +73,16 @@ static int object(struct client *c, struct span in, struct json_found *found)
     return 0;
 }
 
+/* How far an object was looked at, for object()'s word on it. */
+static const char *looked_at(struct span in, int got, const struct json_found *found)
+{
+    return got > 0               ? found->text.at + found->text.bytes
+           : got == ERR_BAD_JSON ? in.at + found->bad_at
+                                 : in.at + in.bytes;
+}
+
 /* Finds the object behind the blanks at `from`. 1: whole, in found->text; 0: not yet, or refused:
- * *used says. */
+ * *used says. However the input was cut, only the first bytes_max of it count. */
 static int next_object(struct client *c, struct span input, size_t from, struct json_found *found,
                        size_t *used)
 {
@@ -91,11 +100,14 @@ static int next_object(struct client *c, struct span input, size_t from, struct 
                       : refuse_stream(c, input, ERR_NOT_OBJECT, NULL);
         return 0;
     }
-    int got = rest.bytes == 0 ? 0 : object(c, rest, found);
+    bool waits = !c->end_heard && input.bytes <= bytes_max;
+    int got = rest.bytes == 0 ? 0 : object(c, rest, waits, found);
+    if ((size_t)(looked_at(rest, got, found) - input.at) > bytes_max) {
+        *used = refuse_stream(c, input, ERR_TOO_LARGE, NULL);
+        return 0;
+    }
     if (got < 0)
         *used = refuse_value(c, input, rest.at, got, found);
-    else if (got == 0 && input.bytes > bytes_max)
-        *used = refuse_stream(c, input, ERR_TOO_LARGE, NULL);
     else if (got == 0 && !front_input_room(c->front, input.bytes))
         *used = refuse_stream(c, input, ERR_BUSY, "too many requests arrive at once: try again");
     return got > 0;
