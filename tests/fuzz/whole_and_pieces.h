@@ -31,21 +31,10 @@ struct script {
 static void script_of(struct script *s, const uint8_t *data, size_t size)
 {
     *s = (struct script){.how = size == 0 ? 0 : data[0]};
-    assert(buf_room(&s->stream, 1) != NULL); /* so that there is a place even for nothing */
     size_t count = size < 2 ? 0 : data[1], at = size < 2 ? size : 2;
     count = count < size - at ? count : size - at;
     s->choices = (struct choices){data + at, count, 0};
-    for (at += count; at < size && s->stream.bytes < STREAM_BYTES_MAX; at++) {
-        size_t times = 1;
-        if (data[at] == 0xff && size - at > 2) {
-            times = data[at + 1] * 64U;
-            at += 2;
-        }
-        char *to = buf_room(&s->stream, times);
-        assert(to != NULL);
-        memset(to, data[at], times);
-        s->stream.bytes += times;
-    }
+    expand(&s->stream, data + at + count, size - at - count, STREAM_BYTES_MAX);
 }
 
 /* Without what depends on when something came: 100 Continue, times, a stream's signs of life. */

@@ -58,42 +58,60 @@ struct world {
     bool answers;         /* something was sent, but for a stream's sign of life */
     unsigned idle_s;      /* nothing has happened for so long */
     unsigned turns_alone; /* without an event and without sleep */
-    struct buf reply;     /* datagrams sent, as they are */
-    struct net_peer reply_to;
+    struct span datagram; /* that is about to come; no bytes: none */
+    struct net_peer sender;
+    struct buf reply; /* to the last one */
     unsigned replies;
 };
 
 /* The one there is: datagrams have no way to it. */
 static struct world *world;
 
-static unsigned choose(struct world *w)
+static inline unsigned choose(struct world *w)
 {
     struct choices *c = &w->choices;
     return c->count == 0 ? 0xff : c->at[c->next++ % c->count];
 }
 
+/* Appends the bytes of an input, in which 0xff N C is 64 * N times the byte C. */
+static inline void expand(struct buf *to, const uint8_t *from, size_t size, size_t bytes_max)
+{
+    assert(buf_room(to, 1) != NULL); /* so that there is a place even for nothing */
+    for (size_t i = 0; i < size && to->bytes < bytes_max; i++) {
+        size_t times = 1;
+        if (from[i] == 0xff && size - i > 2) {
+            times = from[i + 1] * 64U;
+            i += 2;
+        }
+        char *at = buf_room(to, times);
+        assert(at != NULL);
+        memset(at, from[i], times);
+        to->bytes += times;
+    }
+}
+
 /* --- Clock --- */
 
-static uint64_t world_wall_us(void *context)
+static inline uint64_t world_wall_us(void *context)
 {
     (void)context;
     return UINT64_C(1700000000000000);
 }
 
-static uint64_t world_mono_us(void *context)
+static inline uint64_t world_mono_us(void *context)
 {
     return ((struct world *)context)->now_us;
 }
 
 /* --- The order thread --- */
 
-static void order_rung(void *order)
+static inline void order_rung(void *order)
 {
     (void)order; /* it looks at every turn */
 }
 
 /* Executes a batch as one entry or, where that is full, as several. */
-static void execute(struct world *w, struct write_batch *b)
+static inline void execute(struct world *w, struct write_batch *b)
 {
     struct execution *x = &w->x;
     while (b->done < b->count) {
@@ -118,7 +136,7 @@ static void execute(struct world *w, struct write_batch *b)
     }
 }
 
-static bool order_works(struct world *w, bool idle)
+static inline bool order_works(struct world *w, bool idle)
 {
     struct write_batch *b;
     bool did = false;
@@ -135,59 +153,59 @@ static bool order_works(struct world *w, bool idle)
 
 /* --- The engine --- */
 
-static struct world *world_of(const struct net_loop *loop)
+static inline struct world *world_of(const struct net_loop *loop)
 {
     return loop->options.clock->context;
 }
 
-static struct line *line_of(struct net_conn *c)
+static inline struct line *line_of(struct net_conn *c)
 {
     return &world_of(c->loop)->lines[c->source.fd];
 }
 
-static int engine_create(struct net_loop *loop)
+static inline int engine_create(struct net_loop *loop)
 {
     world_of(loop)->loop = loop;
     return 0;
 }
 
-static void engine_destroy(struct net_loop *loop)
+static inline void engine_destroy(struct net_loop *loop)
 {
     world_of(loop)->loop = NULL;
 }
 
-static int engine_watch(struct net_loop *loop, struct net_source *s)
+static inline int engine_watch(struct net_loop *loop, struct net_source *s)
 {
     (void)loop;
     (void)s;
     return 0;
 }
 
-static void engine_unwatch(struct net_loop *loop, struct net_source *s)
+static inline void engine_unwatch(struct net_loop *loop, struct net_source *s)
 {
     (void)loop;
     (void)s;
 }
 
-static int engine_adopt(int fd)
+static inline int engine_adopt(int fd)
 {
     (void)fd;
     return ERR_SYSTEM; /* no front end does */
 }
 
-static int engine_open(struct net_conn *c)
+static inline int engine_open(struct net_conn *c)
 {
     line_of(c)->conn = c;
     return 0;
 }
 
-static void engine_receive(struct net_conn *c)
+static inline void engine_receive(struct net_conn *c)
 {
     (void)c; /* it is asked at every turn whether it wants */
 }
 
 /* As much as the socket takes now: at least `least`. */
-static void send_some(struct net_conn *c, size_t least)
+static inline void send_some(struct net_conn *c, size_t least)
 {
     struct world *w = world_of(c->loop);
     size_t bytes = c->sending.bytes - c->sent;
@@ -201,24 +219,24 @@ static void send_some(struct net_conn *c, size_t least)
         net_conn_sent(c, bytes);
 }
 
-static void engine_send(struct net_conn *c)
+static inline void engine_send(struct net_conn *c)
 {
     send_some(c, 0);
 }
 
-static void engine_shutdown(struct net_conn *c)
+static inline void engine_shutdown(struct net_conn *c)
 {
     line_of(c)->shut = true;
 }
 
-static void engine_close(struct net_conn *c, bool reset)
+static inline void engine_close(struct net_conn *c, bool reset)
 {
     struct line *l = line_of(c);
     l->conn = NULL;
     l->reset = reset;
 }
 
-static int engine_release(struct net_conn *c)
+static inline int engine_release(struct net_conn *c)
 {
     struct line *l = line_of(c);
     l->conn = NULL;
@@ -227,7 +245,7 @@ static int engine_release(struct net_conn *c)
 }
 
 /* One thing that happens on a connection. False: nothing does. */
-static bool line_moves(struct world *w, struct line *l)
+static inline bool line_moves(struct world *w, struct line *l)
 {
     struct net_conn *c = l->conn;
     if (c == NULL)
@@ -258,7 +276,7 @@ static bool line_moves(struct world *w, struct line *l)
 }
 
 /* Nobody is there, and nothing is under way. */
-static bool all_over(const struct world *w)
+static inline bool all_over(const struct world *w)
 {
     for (size_t i = 0; i < w->lines_count; i++)
         if (w->lines[i].conn != NULL)
@@ -267,7 +285,18 @@ static bool all_over(const struct world *w)
            !atomic_load(&w->port.watching);
 }
 
-static int engine_turn(struct net_loop *loop, int timeout_ms)
+static inline bool datagram_comes(struct world *w)
+{
+    const struct net_handler *h = &w->loop->options.handler;
+    struct span bytes = w->datagram;
+    if (bytes.bytes == 0)
+        return false;
+    w->datagram = span(NULL, 0);
+    h->datagram(h->context, &w->sender, bytes);
+    return true;
+}
+
+static inline int engine_turn(struct net_loop *loop, int timeout_ms)
 {
     struct world *w = world_of(loop);
     bool asleep = timeout_ms > 0;
@@ -275,6 +304,7 @@ static int engine_turn(struct net_loop *loop, int timeout_ms)
     bool did = w->answers;
     w->answers = false;
     did = order_works(w, false) || did;
+    did = datagram_comes(w) || did;
     if (w->drains && choose(w) == 0x7f)
         front_drain(w->front);
     for (size_t i = 0; i < w->lines_count; i++)
@@ -330,7 +360,7 @@ bool net_udp_speaks(const struct net_udp *udp, int family)
 void net_udp_add(struct net_udp *udp, const struct net_peer *peer, struct span bytes)
 {
     struct world *w = (struct world *)udp;
-    w->reply_to = *peer;
+    assert(memcmp(peer, &w->sender, sizeof *peer) == 0);
     w->replies++;
     buf_add_span(&w->reply, bytes);
 }
@@ -342,20 +372,20 @@ void net_udp_flush(struct net_udp *udp)
 
 /* --- Its life --- */
 
-static void take_peer(void *node, int fd, struct span unread)
+static inline void take_peer(void *node, int fd, struct span unread)
 {
     struct line *l = &((struct world *)node)->lines[fd];
     l->given_to_peer = true;
     buf_add_span(&l->unread, unread);
 }
 
-static int reserve_backup(void *node)
+static inline int reserve_backup(void *node)
 {
     (void)node;
     return 0;
 }
 
-static void take_backup(void *node, int fd, struct span head, bool chunked)
+static inline void take_backup(void *node, int fd, struct span head, bool chunked)
 {
     (void)chunked;
     if (fd >= 0)
@@ -363,7 +393,7 @@ static void take_backup(void *node, int fd, struct span head, bool chunked)
 }
 
 /* Some records, so that requests find something. */
-static void fill(struct world *w)
+static inline void fill(struct world *w)
 {
     static const char *const texts[] = {"{\"id\":1}", "{\"id\":2,\"a\":[1,\"x\"]}"};
     struct store_txn *txn;
@@ -381,7 +411,7 @@ static void fill(struct world *w)
     atomic_init(&w->visible.applied, 1);
 }
 
-static struct message_log *make_messages(const struct clock *clock)
+static inline struct message_log *make_messages(const struct clock *clock)
 {
     struct message_log *log;
     const struct message_log_options o = {
@@ -391,7 +421,7 @@ static struct message_log *make_messages(const struct clock *clock)
 }
 
 /* The settings' own members are the caller's to change, before world_open. */
-static void world_init(struct world *w)
+static inline void world_init(struct world *w)
 {
     *w = (struct world){.now_us = WORLD_START_US};
     w->clock = (struct clock){world_wall_us, world_mono_us, w};
@@ -410,7 +440,7 @@ static void world_init(struct world *w)
     world = w;
 }
 
-static void world_open(struct world *w)
+static inline void world_open(struct world *w)
 {
     const struct store_options store = {.readers_max = 2};
     char why[256];
@@ -448,7 +478,7 @@ static void world_open(struct world *w)
 }
 
 /* Somebody connects, says this, and then ends its side. */
-static struct line *world_connect(struct world *w, struct span say)
+static inline struct line *world_connect(struct world *w, struct span say)
 {
     struct line *l = &w->lines[w->lines_count];
     *l = (struct line){.say = say, .break_after = SIZE_MAX};
@@ -457,19 +487,37 @@ static struct line *world_connect(struct world *w, struct span say)
 }
 
 /* Until nothing has happened for longer than anybody waits. */
-static void world_run(struct world *w)
+static inline void world_run(struct world *w)
 {
     w->idle_s = 0;
     assert(front_run(w->front) == 0);
 }
 
-static void line_finish(struct line *l)
+/* Somebody sends this; the answer, if there is one, is then in w->reply. */
+static inline void world_send(struct world *w, struct span datagram, uint16_t port)
+{
+    w->datagram = datagram;
+    w->sender = (struct net_peer){.from.v4 = {.sin_family = AF_INET, .sin_port = htons(port)}};
+    w->replies = 0;
+    buf_reset(&w->reply, SIZE_MAX);
+    world_run(w);
+}
+
+static inline void line_finish(struct line *l)
 {
     buf_finish(&l->heard);
     buf_finish(&l->unread);
 }
 
-static void world_close(struct world *w)
+/* The next connection is the first one again; all are closed. */
+static inline void world_forget_lines(struct world *w)
+{
+    for (size_t i = 0; i < w->lines_count; i++)
+        line_finish(&w->lines[i]);
+    w->lines_count = 0;
+}
+
+static inline void world_close(struct world *w)
 {
     for (size_t i = 0; i < w->lines_count; i++)
         if (w->lines[i].conn != NULL)
@@ -488,8 +536,7 @@ static void world_close(struct world *w)
     buf_finish(&w->x.scratch);
     buf_finish(&w->effects);
     buf_finish(&w->reply);
-    for (size_t i = 0; i < w->lines_count; i++)
-        line_finish(&w->lines[i]);
+    world_forget_lines(w);
 }
 
 #endif
