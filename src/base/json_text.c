@@ -27,6 +27,15 @@ size_t utf8_char_bytes(struct span text)
     return bytes;
 }
 
+size_t utf8_printable_bytes(struct span text)
+{
+    const uint8_t *at = (const uint8_t *)text.at;
+    size_t bytes = utf8_char_bytes(text);
+    bool control = (bytes == 1 && (at[0] < 0x20 || at[0] == 0x7f)) ||
+                   (bytes == 2 && at[0] == 0xc2 && at[1] < 0xa0);
+    return control ? 0 : bytes;
+}
+
 static bool is_plain(char c)
 {
     return (unsigned char)c >= 0x20 && (unsigned char)c < 0x80 && c != '"' && c != '\\';

@@ -9,9 +9,16 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/json_text.h"
 #include "record/json.h"
 
-enum { ANSWER_BYTES_MAX = 4 * 1024 * 1024, TIME_LIMIT_S = 5, UDP_TRIES = 3, UDP_WAIT_MS = 500 };
+enum {
+    ANSWER_BYTES_MAX = 4 * 1024 * 1024,
+    TIME_LIMIT_S = 5,
+    UDP_TRIES = 3,
+    UDP_WAIT_MS = 500,
+    STATUS_MAX = 999
+};
 
 const char *client_protocol_word(enum client_protocol p)
 {
@@ -61,11 +68,24 @@ static bool is_json(struct span text, struct json_found *found)
     return n > 0;
 }
 
+/* The number at the start of a text, up to `most`; else 0. */
+static uint64_t number_of(struct span text, uint64_t most)
+{
+    uint64_t number = 0;
+    size_t digits = 0;
+    while (digits < text.bytes && text.at[digits] >= '0' && text.at[digits] <= '9')
+        digits++;
+    return u64_parse(span(text.at, digits), &number) && number <= most ? number : 0;
+}
+
 /* The server's own spelling of the field is known, so it is looked for as it stands. */
-static uint64_t field(struct span head, const char *name)
+static uint64_t field(struct span head, const char *name, uint64_t most)
 {
     const char *at = memmem(head.at, head.bytes, name, strlen(name));
-    return at == NULL ? 0 : strtoull(at + strlen(name), NULL, 10); /* the CR ends it */
+    if (at == NULL)
+        return 0;
+    at += strlen(name);
+    return number_of(span(at, (size_t)(head.at + head.bytes - at)), most);
 }
 
 /* HTTP/1.1 200 OK … empty line, body to the end: the connection is closed behind it. */
@@ -77,9 +97,9 @@ bool client_read_http(struct span in, struct client_answer *a)
         return false;
     struct span head = span(in.at, (size_t)(end - in.at) + 2);
     struct span body = span(end + 4, in.bytes - head.bytes - 2);
-    a->status = atoi(in.at + 9);
-    a->seq = field(head, "\r\nNoted-Seq: ");
-    a->copies = (unsigned)field(head, "\r\nNoted-Copies: ");
+    a->status = (int)number_of(span(head.at + 9, head.bytes - 9), STATUS_MAX);
+    a->seq = field(head, "\r\nNoted-Seq: ", UINT64_MAX);
+    a->copies = (unsigned)field(head, "\r\nNoted-Copies: ", UINT32_MAX);
     if (!is_json(body, &found))
         return false;
     buf_add_span(&a->body, found.text);
@@ -87,7 +107,7 @@ bool client_read_http(struct span in, struct client_answer *a)
 }
 
 /* {"status":…,"body":…}, or the error object, which has a status, too. */
-static bool read_json(struct span in, struct client_answer *a)
+bool client_read_json(struct span in, struct client_answer *a)
 {
     struct json_found found;
     struct json_member m;
@@ -96,11 +116,11 @@ static bool read_json(struct span in, struct client_answer *a)
     struct span body = found.text;
     for (struct json_walk walk = json_walk(found.text); json_next(&walk, &m);) {
         if (span_is(m.name, "status"))
-            a->status = atoi(m.value.at);
+            a->status = (int)number_of(m.value, STATUS_MAX);
         else if (span_is(m.name, "seq"))
-            u64_parse(m.value, &a->seq);
+            a->seq = number_of(m.value, UINT64_MAX);
         else if (span_is(m.name, "copies"))
-            a->copies = (unsigned)atoi(m.value.at);
+            a->copies = (unsigned)number_of(m.value, UINT32_MAX);
         else if (span_is(m.name, "body"))
             body = m.value;
     }
@@ -149,6 +169,12 @@ void client_text(struct span value, char *to, size_t bytes)
             text.bytes = json_string_decode(span(value.at + 1, value.bytes - 2), at);
     } else if (value.bytes != 0) {
         buf_add_span(&text, value);
+    }
+    for (size_t i = 0, step; i < text.bytes; i += step) {
+        step = utf8_printable_bytes(span(text.at + i, text.bytes - i));
+        if (step == 0)
+            text.at[i] = '?';
+        step += step == 0;
     }
     snprintf(to, bytes, "%.*s", SPAN_ARGS(buf_span(&text)));
     buf_finish(&text);
@@ -247,7 +273,8 @@ int client_ask(enum client_protocol p, const struct client_request *rq, struct c
     bool good = !out.failed && getaddrinfo(rq->host, port, &hints, &to) == 0 &&
                 exchange(p, to, buf_span(&out), &in);
     if (good)
-        good = p == CLIENT_HTTP ? client_read_http(buf_span(&in), a) : read_json(buf_span(&in), a);
+        good = p == CLIENT_HTTP ? client_read_http(buf_span(&in), a)
+                                : client_read_json(buf_span(&in), a);
     if (to != NULL)
         freeaddrinfo(to);
     buf_finish(&out);

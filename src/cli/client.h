@@ -40,6 +40,8 @@ int client_connect(const char *host, uint16_t port);
 bool client_send(int fd, struct span bytes);
 /* A whole answer of HTTP, whose body is JSON. False: it cannot be read. */
 bool client_read_http(struct span in, struct client_answer *a);
+/* One of JSON over TCP or UDP. False: the same. */
+bool client_read_json(struct span in, struct client_answer *a);
 
 /* A member of an answer that is a JSON object, as a span of its body; false where it has none. */
 bool client_member(const struct client_answer *a, const char *name, struct span *value);
@@ -47,7 +49,8 @@ bool client_member(const struct client_answer *a, const char *name, struct span 
 /* Whether a JSON array (a member's value) has this string in it. */
 bool client_array_has(struct span array, const char *text);
 
-/* Copies what a JSON string (with its quotes) or any other value says, cut to the room there is. */
+/* Copies what a JSON string (with its quotes) or any other value says, cut to the room there is, to
+ * be shown on a terminal: what is not printable becomes '?'. */
 void client_text(struct span value, char *to, size_t bytes);
 
 #endif

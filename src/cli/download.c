@@ -153,27 +153,34 @@ static void request(const struct download *d, struct buf *out)
                v6 ? "[" : "", d->host, v6 ? "]" : "", d->port);
 }
 
+int download_from(const struct download *d, int fd, char *why, size_t why_bytes)
+{
+    struct buf in = {0};
+    int rc = ERR_SYSTEM;
+    why[0] = '\0';
+    size_t head = read_head(d, fd, &in, why, why_bytes);
+    struct span start = span(in.at, head);
+    bool good = head > 12 && memcmp(start.at, "HTTP/1.1 200", 12) == 0 &&
+                memmem(start.at, head, "\r\nTransfer-Encoding: chunked\r\n", 30) != NULL;
+    if (good)
+        rc = body(d, fd, &in, head, why, why_bytes);
+    else if (head != 0)
+        rc = refused(d, fd, &in, why, why_bytes);
+    buf_finish(&in);
+    return rc;
+}
+
 int download(const struct download *d, char *why, size_t why_bytes)
 {
-    struct buf out = {0}, in = {0};
+    struct buf out = {0};
     int rc = ERR_SYSTEM, fd = client_connect(d->host, d->port);
-    why[0] = '\0';
     request(d, &out);
-    if (fd < 0 || !client_send(fd, buf_span(&out))) {
+    if (fd >= 0 && client_send(fd, buf_span(&out)))
+        rc = download_from(d, fd, why, why_bytes);
+    else
         snprintf(why, why_bytes, "%s:%u does not answer", d->host, d->port);
-    } else {
-        size_t head = read_head(d, fd, &in, why, why_bytes);
-        struct span start = span(in.at, head);
-        bool good = head > 12 && memcmp(start.at, "HTTP/1.1 200", 12) == 0 &&
-                    memmem(start.at, head, "\r\nTransfer-Encoding: chunked\r\n", 30) != NULL;
-        if (good)
-            rc = body(d, fd, &in, head, why, why_bytes);
-        else if (head != 0)
-            rc = refused(d, fd, &in, why, why_bytes);
-    }
     if (fd >= 0)
         close(fd);
     buf_finish(&out);
-    buf_finish(&in);
     return rc;
 }

@@ -20,5 +20,7 @@ struct download {
 
 /* Answer 200, to its end. 0; an error with a sentence in `why`; or that of `take`, with none. */
 int download(const struct download *d, char *why, size_t why_bytes);
+/* The same from a connection on which it was asked for, which stays open. */
+int download_from(const struct download *d, int fd, char *why, size_t why_bytes);
 
 #endif

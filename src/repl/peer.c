@@ -30,18 +30,6 @@ static uint32_t crc_of(const char *message, size_t body_bytes)
     return crc32c(crc, message + EPOCH_AT, PEER_HEAD_BYTES - EPOCH_AT + body_bytes);
 }
 
-/* The bytes of the printable character at the start of `text`; 0: there is none. Sentences of other
- * servers are shown on terminals, which obey control characters: those of ASCII, and U+0080 to
- * U+009F (ECMA-48 section 5.3). */
-static size_t printable_bytes(struct span text)
-{
-    const unsigned char *at = (const unsigned char *)text.at;
-    size_t bytes = utf8_char_bytes(text);
-    bool control = (bytes == 1 && (at[0] < 0x20 || at[0] == 0x7f)) ||
-                   (bytes == 2 && at[0] == 0xc2 && at[1] < 0xa0);
-    return control ? 0 : bytes;
-}
-
 /* As --app-name takes it. */
 static bool is_name(struct span s)
 {
@@ -82,7 +70,7 @@ static void add_text(struct buf *to, const char *text, size_t bytes_max)
     size_t bytes = strnlen(text, bytes_max);
     add_u8(to, (unsigned)bytes);
     for (size_t i = 0; i < bytes;) {
-        size_t printable = printable_bytes(span(text + i, bytes - i));
+        size_t printable = utf8_printable_bytes(span(text + i, bytes - i));
         buf_add(to, printable != 0 ? text + i : "?", printable != 0 ? printable : 1);
         i += printable != 0 ? printable : 1;
     }
@@ -279,7 +267,7 @@ static void take_text(struct cursor *c, char *to, size_t bytes_max)
     struct span text = take(c, take_u8(c));
     c->bad = c->bad || text.bytes > bytes_max;
     for (size_t i = 0, bytes; !c->bad && i < text.bytes; i += bytes) {
-        bytes = printable_bytes(span(text.at + i, text.bytes - i));
+        bytes = utf8_printable_bytes(span(text.at + i, text.bytes - i));
         c->bad = bytes == 0;
     }
     if (!c->bad && text.bytes != 0)
