@@ -53,6 +53,7 @@ struct world {
     struct choices choices;
     struct line lines[LINES_MAX];
     size_t lines_count;
+    bool has_long_list;   /* /l; before world_open */
     bool order_late;      /* the order thread answers only when it is too late */
     bool drains;          /* the front end is told to end on the way */
     bool answers;         /* something was sent, but for a stream's sign of life */
@@ -411,6 +412,26 @@ static inline void fill(struct world *w)
     atomic_init(&w->visible.applied, 1);
 }
 
+/* A collection whose list is longer than one answer has in a piece. */
+static inline void fill_long(struct world *w)
+{
+    enum { RECORDS = 18, TEXT_BYTES = 64 * 1024 };
+    struct store_txn *txn;
+    struct store_collection c;
+    char *text = malloc(TEXT_BYTES);
+    assert(text != NULL && store_write_begin(w->store, &txn) == 0);
+    assert(store_collection_make(txn, span_of("l"), &c) == 0);
+    memset(text, 'l', TEXT_BYTES);
+    for (uint64_t id = 1; id <= RECORDS; id++) {
+        text[snprintf(text, 32, "{\"id\":%llu,\"l\":\"", (unsigned long long)id)] = 'l';
+        memcpy(text + TEXT_BYTES - 2, "\"}", 2);
+        struct store_record r = {id, 2, span(text, TEXT_BYTES)};
+        assert(store_record_put(txn, span_of("l"), c.number, &r) == 0);
+    }
+    assert(store_write_commit(txn) == 0);
+    free(text);
+}
+
 static inline struct message_log *make_messages(const struct clock *clock)
 {
     struct message_log *log;
@@ -446,6 +467,8 @@ static inline void world_open(struct world *w)
     char why[256];
     assert(store_open(&w->store, &store, why, sizeof why) == 0);
     fill(w);
+    if (w->has_long_list)
+        fill_long(w);
     assert(reader_create(&w->reader, w->store, &w->visible) == 0);
     assert(write_port_init(&w->port, order_rung, w) == 0);
     assert(json_create(&w->x.json, 1, w->settings.json_depth_max) == 0);
