@@ -26,7 +26,8 @@ static void check(struct world *w, const struct script *s, const struct line *l)
 {
     struct span rest = buf_span(&l->heard);
     const char *end;
-    assert(l->conn == NULL || (s->how & DRAINS) != 0); /* which does not wait for ever */
+    /* One that drains does not wait for ever, and one that says nothing may stay. */
+    assert(l->conn == NULL || (s->how & DRAINS) != 0 || s->stays);
     assert(!l->released && !l->given_to_peer);
     while (rest.bytes != 0 && (end = memchr(rest.at, '\n', rest.bytes)) != NULL) {
         check_line(w, span(rest.at, (size_t)(end - rest.at)));

@@ -4,12 +4,14 @@
  * the same key, the same one again, but where that is too long for a datagram.
  *
  * Input: a byte (bit 0: larger limits; 1: writes are answered too late; 2: none is taken; 3: no
- * read is served); then, with 0xfe between two, datagrams, as expand() reads them.
+ * read is served; 4: there is a long list, /l); then, with 0xfe between two, datagrams, as expand()
+ * reads them.
  */
 #include "record/json.h"
 #include "support/front_world.h"
 
-enum { LARGE_LIMITS = 1, ORDER_LATE = 2, REFUSED = 4, NOT_READY = 8, DATAGRAMS_MAX = 16 };
+enum { LARGE_LIMITS = 1, ORDER_LATE = 2, REFUSED = 4, NOT_READY = 8, LONG_LIST = 16 };
+enum { DATAGRAMS_MAX = 16 };
 
 /* The value of a member of an object that json_scan accepts; no bytes: it is not there. */
 static struct span member(struct world *w, struct span object, const char *name)
@@ -132,6 +134,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     w.order_late = (how & ORDER_LATE) != 0;
     w.status.refusal = (how & REFUSED) != 0 ? ERR_TOO_FEW_COPIES : 0;
     w.status.ready = (how & NOT_READY) == 0;
+    w.has_long_list = (how & LONG_LIST) != 0;
     world_open(&w);
     struct span rest = buf_span(&all);
     for (unsigned i = 0; i < DATAGRAMS_MAX && rest.bytes != 0; i++) {

@@ -31,6 +31,7 @@ struct choices {
 struct line {
     struct net_conn *conn; /* NULL: not there (any more) */
     struct span say;       /* what the client has yet to say; then it ends its side */
+    bool stays;            /* it does not end its side */
     bool said_end, reset, shut, released, given_to_peer;
     size_t said, break_after; /* bytes after which the connection breaks; SIZE_MAX: never */
     struct buf heard, unread; /* unread: what a peer's connection was given up with */
@@ -260,7 +261,7 @@ static inline bool line_moves(struct world *w, struct line *l)
         send_some(c, 1);
         return true;
     }
-    if (!net_conn_wants(c) || l->said_end)
+    if (!net_conn_wants(c) || l->said_end || (l->stays && l->say.bytes == 0))
         return false;
     unsigned choice = choose(w);
     size_t bytes = choice < 0xc0 ? 1 + choice / 4 : choice * 16;
@@ -382,8 +383,7 @@ static inline void take_peer(void *node, int fd, struct span unread)
 
 static inline int reserve_backup(void *node)
 {
-    (void)node;
-    return 0;
+    return atomic_load(&((struct world *)node)->status.refusal) == 0 ? 0 : ERR_BUSY;
 }
 
 static inline void take_backup(void *node, int fd, struct span head, bool chunked)
