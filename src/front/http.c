@@ -311,7 +311,7 @@ static size_t chunked_more(struct client *c, struct span input)
         d->bytes += decoded;
     }
     bool room = c->chunks.done || front_input_room(c->front, d->bytes);
-    if (used > 0 && d->bytes <= most && room && !c->chunks.done)
+    if (used >= 0 && d->bytes <= most && room && !c->chunks.done)
         return (size_t)used;
     /* The head stood in front of a complete request once, so it parses again; its spans point into
      * `d` now. */

@@ -87,7 +87,7 @@ struct client {
     size_t scanned; /* of an HTTP head or of a JSON head or payload */
     size_t need;    /* bytes that the request has at least; 0: not known */
     struct json_frame frame;
-    size_t json_head; /* bytes of a JSON head whose payload is awaited */
+    size_t json_head; /* bytes of a JSON head whose payload is awaited, and of blanks behind it */
     struct http_chunks chunks;
     struct buf *decoded; /* head and body of a chunked request */
     size_t decoded_head;

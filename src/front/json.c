@@ -81,16 +81,15 @@ static const char *looked_at(struct span in, int got, const struct json_found *f
                                  : in.at + in.bytes;
 }
 
-/* Finds the object behind the blanks at `from`. 1: whole, in found->text; 0: not yet, or refused:
- * *used says. However the input was cut, only the first bytes_max of it count. */
-static int next_object(struct client *c, struct span input, size_t from, struct json_found *found,
+/* Finds the object behind the blanks at *from, which it passes. 1: whole, in found->text; 0: not
+ * yet, or refused: *used says. However the input was cut, only the first bytes_max of it count. */
+static int next_object(struct client *c, struct span input, size_t *from, struct json_found *found,
                        size_t *used)
 {
     const struct settings *set = c->front->o.settings;
     size_t bytes_max = set->head_bytes_max + set->record_bytes_max + BODY_SLACK_BYTES;
-    struct span rest = span(input.at + from, input.bytes - from);
-    size_t blank = blank_bytes(rest);
-    rest = span(rest.at + blank, rest.bytes - blank);
+    *from += blank_bytes(span(input.at + *from, input.bytes - *from));
+    struct span rest = span(input.at + *from, input.bytes - *from);
     *used = 0;
     if (rest.bytes != 0 && rest.at[0] != '{') {
         /* What is no object has no end that could be trusted; a scan tells which of the two errors
@@ -155,11 +154,11 @@ static size_t one_request(struct client *c, struct span input)
     struct json_found head, payload;
     struct request rq;
     const char *detail;
-    size_t used;
+    size_t used, start = 0;
     int code = 0;
     bool awaited = c->json_head != 0;
     if (!awaited) {
-        if (!next_object(c, input, 0, &head, &used))
+        if (!next_object(c, input, &start, &head, &used))
             return used;
         value_done(c);
         used = (size_t)(head.text.at + head.text.bytes - input.at);
@@ -168,7 +167,7 @@ static size_t one_request(struct client *c, struct span input)
             c->json_head = used;
     }
     if (c->json_head != 0) {
-        if (!next_object(c, input, c->json_head, &payload, &used))
+        if (!next_object(c, input, &c->json_head, &payload, &used))
             return used;
         value_done(c);
         used = (size_t)(payload.text.at + payload.text.bytes - input.at);

@@ -33,6 +33,7 @@ struct line {
     struct span say;       /* what the client has yet to say; then it ends its side */
     bool stays;            /* it does not end its side */
     bool said_end, reset, shut, released, given_to_peer;
+    size_t piece_bytes;       /* said at a time; 0: the script's choice */
     size_t said, break_after; /* bytes after which the connection breaks; SIZE_MAX: never */
     struct buf heard, unread; /* unread: what a peer's connection was given up with */
 };
@@ -268,6 +269,7 @@ static inline bool line_moves(struct world *w, struct line *l)
     bytes += l->say.bytes / 32; /* something long comes in a bounded number of pieces */
     if (choice == 0xff || bytes > NET_RECEIVE_BYTES)
         bytes = NET_RECEIVE_BYTES;
+    bytes = l->piece_bytes != 0 ? l->piece_bytes : bytes;
     bytes = bytes < l->say.bytes ? bytes : l->say.bytes;
     struct span piece = span(l->say.at, bytes);
     l->say = span(l->say.at + bytes, l->say.bytes - bytes);
