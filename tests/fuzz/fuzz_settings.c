@@ -187,6 +187,7 @@ static bool names(char *const *words, const char *prefix, const char *name)
 #define SAME_NUMBER(a, b) (a == b)
 #define SAME_BYTES        SAME_NUMBER
 #define SAME_CHOICE       SAME_NUMBER
+#define SAME_SWITCH       SAME_NUMBER
 #define SAME_SET          SAME_NUMBER
 
 /* Each setting of `all` is as the strongest source that names it says. The default of `data`
