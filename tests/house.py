@@ -73,7 +73,7 @@ def every_file_is_built():
     listed |= {f"tests/unit/{row[0]}.c" for row in meson_list("tests/meson.build", "rule_tests")}
     listed |= {f"tests/fuzz/{row[0]}.c" for row in meson_list("tests/meson.build", "fuzz_targets")}
     listed |= {f"tests/sim/{file}" for file in meson_list("tests/meson.build", "sim_files")}
-    listed |= {f"tests/sim/{row[1]}" for row in meson_list("tests/meson.build", "sims")}
+    listed |= {f"tests/sim/{file}" for row in meson_list("tests/meson.build", "sims") for file in row[1]}
     there |= {path_of(file) for file in files_of("tests/unit/test_*.c", "tests/fuzz/fuzz_*.c", "tests/sim/*.c")}
     yield from (f"{file} is in no meson.build" for file in sorted(there - listed))
     yield from (f"{file} is in a meson.build, but not there" for file in sorted(listed - there))

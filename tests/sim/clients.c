@@ -90,9 +90,13 @@ static struct server *a_server(struct world *w, struct client *c)
     return &w->servers[c->server];
 }
 
-static void send(struct world *w, struct client *c)
+static bool lost(struct world *w)
 {
-    struct server *s = a_server(w, c);
+    return !chance_percent(&w->chance, 99) && !w->plan.scripted;
+}
+
+static void send(struct world *w, struct client *c, struct server *s)
+{
     struct written *asked = history_write(&w->truth.history, c->op.write);
     c->busy = true;
     c->asked++;
@@ -100,7 +104,7 @@ static void send(struct world *w, struct client *c)
     if (asked != NULL)
         asked->attempts++;
     w->counts.operations++;
-    if (!chance_percent(&w->chance, 99)) /* lost, with its connection */
+    if (lost(w)) /* with its connection */
         later(w, way_us(w), DO_GIVE_UP, NULL, c->number, c->asked);
     else
         later(w, way_us(w), DO_REQUEST, s, c->number, c->asked);
@@ -114,9 +118,23 @@ void clients_next(struct world *w)
         if (c->busy)
             continue;
         draw_operation(w, c);
-        send(w, c);
+        send(w, c, a_server(w, c));
         return;
     }
+}
+
+void client_writes(struct world *w, struct client *c, struct server *s)
+{
+    c->op = (struct operation){.method = METHOD_POST};
+    c->op.write =
+        history_ask(&w->truth.history, &(struct written){.method = METHOD_POST, .has_key = true});
+    send(w, c, s);
+}
+
+void client_repeats(struct world *w, struct client *c, struct server *s)
+{
+    c->op.tries++;
+    send(w, c, s);
 }
 
 /* --- Answering: what the server tells is kept with the client until it hears it --- */
@@ -129,7 +147,7 @@ static void answer(struct world *w, struct client *c, int code, bool unknown, ui
     c->code = code;
     c->unknown = unknown;
     c->seq = seq;
-    if (chance_percent(&w->chance, 99))
+    if (!lost(w))
         later(w, way_us(w), DO_ANSWER, NULL, c->number, c->asked);
 }
 
@@ -308,7 +326,8 @@ static void settle(struct world *w, struct client *c, int code, bool unknown)
 static bool repeats(struct world *w, const struct client *c, int code, bool unknown)
 {
     const struct written *asked = history_write(&w->truth.history, c->op.write);
-    if (asked == NULL || !asked->has_key || c->op.tries >= TRIES || w->quiet)
+    if (asked == NULL || !asked->has_key || c->op.tries >= TRIES || w->quiet ||
+        c->number >= CLIENTS_MAX)
         return false;
     bool again = unknown || (asked->doubt && code != 0);
     return again || chance_percent(&w->chance, 3);
@@ -327,7 +346,7 @@ static void heard(struct world *w, struct client *c, int code, bool unknown, uin
     w->counts.repeats++;
     if (chance_percent(&w->chance, 50))
         c->server = (unsigned)chance_below(&w->chance, w->servers_count);
-    send(w, c);
+    send(w, c, a_server(w, c));
 }
 
 void client_hears(struct world *w, unsigned number, uint64_t asked)
@@ -343,13 +362,14 @@ void client_gives_up(struct world *w, unsigned number, uint64_t asked)
     if (!c->busy || c->asked != asked)
         return;
     c->code_of = asked;
+    c->code = ERR_OUTCOME_UNKNOWN;
     heard(w, c, ERR_OUTCOME_UNKNOWN, true, 0);
 }
 
 /* The kernel closes the connections that it had. */
 void clients_of_dead(struct world *w, const struct server *s)
 {
-    for (unsigned i = 0; i < CLIENTS_MAX; i++)
+    for (unsigned i = 0; i < CLIENTS_ALL; i++)
         if (w->clients[i].busy && w->clients[i].op.life == s->life)
             answer(w, &w->clients[i], ERR_OUTCOME_UNKNOWN, true, 0);
 }

@@ -156,7 +156,7 @@ int drive_install(struct drive *d, const struct storage *where)
     local_remove(&d->local, where);
     drive_forget(d, at + 1);
     d->durable = d->asked = d->commit = at;
-    d->installing = d->rotten = false;
+    d->installing = d->rotten = d->suspect = false;
     return rc;
 }
 
@@ -166,16 +166,17 @@ void drive_crash(struct drive *d, const struct storage *where, bool machine, str
         wal_crash(d->wal, d, machine, c);
     if (d->cutting && d->wal != NULL)
         forget_above(d, d->cut_to);
-    else if (d->cutting && chance_percent(c, 50))
+    else if (d->cutting && !d->stuck && chance_percent(c, 50))
         drive_cut_done(d);
     d->cutting = false;
-    if (d->saving && chance_percent(c, 50))
+    if (d->saving && !d->saves_stuck && chance_percent(c, 50))
         drive_saved(d);
     d->saving = false;
-    if (d->wal == NULL)
-        drive_flushed(d, d->durable + chance_below(c, d->count - d->durable + 1));
+    if (d->wal == NULL && !d->fails)
+        drive_flushed(d, d->durable + chance_below(c, d->asked - d->durable + 1));
     forget_above(d, d->durable);
     d->asked = d->durable;
+    d->fails = false;
     local_close(&d->local, where);
     if (machine)
         local_remove(&d->local, where);

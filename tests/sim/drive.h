@@ -91,6 +91,10 @@ struct drive {
     bool damaged;          /* an old copy was put back in its place, */
     bool restored;         /* once */
     bool rotten;           /* what was durable is not what was written any more */
+    bool stuck;            /* no write to the log is begun, */
+    bool saves_stuck;      /* the small file is not written, */
+    bool fails;            /* or the next flush is an error: what it was for is not there */
+    bool suspect;          /* one was: S11 */
 };
 
 void drive_make(struct drive *d, bool real_log, struct chance *c);

@@ -89,7 +89,7 @@ uint64_t driver_disk_us(struct world *w, const struct server *s)
 /* Writes to the log are done one after another; a full disk takes none. */
 void driver_write_log(struct world *w, struct server *s)
 {
-    if (s->disk.asked == s->disk.count || s->full_us > w->now_us)
+    if (s->disk.asked == s->disk.count || s->full_us > w->now_us || s->disk.stuck)
         return;
     if (s->disk_us < w->now_us)
         s->disk_us = w->now_us;
@@ -246,22 +246,33 @@ static void do_action(struct world *w, struct server *s, struct repl_action *a)
     }
 }
 
+/* Who is on the other side. */
+static const char *other(struct world *w, const struct server *s, unsigned link)
+{
+    const struct wire *wire = wire_of(w, s->number, link);
+    unsigned side = wire != NULL && wire->server[CALLER] == s->number ? CALLED : CALLER;
+    return wire != NULL ? w->servers[wire->server[side]].name : "nobody";
+}
+
 static void tell_actions(struct world *w, const struct server *s)
 {
-    static const char *const names[] = {"append",      "accept", "commit",  "save", "cut",  "send",
-                                        "stream from", "close",  "look up", "say",  "alarm"};
+    static const char *const names[] = {"appends",      "accepts to", "commits",  "", "", "",
+                                        "streams from", "",           "looks up", "", ""};
+    typedef unsigned long long u;
     for (unsigned i = 0; i < w->actions.count; i++) {
         const struct repl_action *a = &w->actions.list[i];
         char text[300];
         if (a->kind == REPL_SEND) {
             text_message(&a->message, text, sizeof text);
-            tell(w, "%s sends on %u: %s", s->name, a->link, text);
+            tell(w, "%s sends %s: %s (on %u)", s->name, other(w, s, a->link), text, a->link);
         } else if (a->kind == REPL_SAVE) {
-            tell(w, "%s: save, %u in the set, promised %llu", s->name,
+            tell(w, "%s saves, %u in the set, promised %u.%u", s->name,
                  s->number == PRIMARY ? a->set.count : 0,
-                 (unsigned long long)s->r.hard.promised_epoch);
-        } else if (a->kind != REPL_SAY && a->kind != REPL_CLOSE && a->kind != REPL_ALARM) {
-            tell(w, "%s: %s %llu", s->name, names[a->kind], (unsigned long long)a->index);
+                 (unsigned)(s->r.hard.promised_epoch >> 32), (unsigned)s->r.hard.promised_epoch);
+        } else if (a->kind == REPL_CUT) {
+            tell(w, "%s cuts %llu..%llu", s->name, (u)a->index + 1, (u)s->disk.count);
+        } else if (names[a->kind][0] != '\0') {
+            tell(w, "%s %s %llu", s->name, names[a->kind], (u)a->index);
         }
     }
 }

@@ -87,16 +87,9 @@ static void push(struct world *w, struct wire *wire, unsigned side, const char *
     later(w, at_us - w->now_us, DO_DELIVER, NULL, wire->number, side == CALLER ? CALLED : CALLER);
 }
 
-static void keep_stale(struct world *w, const struct wire *wire, unsigned side,
-                       const struct peer_message *m, const struct buf *bytes)
+static void keep(struct stale *stale, const struct wire *wire, unsigned side,
+                 const struct buf *bytes)
 {
-    if (!chance_percent(&w->chance, m->kind == PEER_ACK && !m->ack.beat ? 30 : 10))
-        return;
-    /* Half of them are of just now, half are kept longer. */
-    unsigned place = w->stale_next++ % (STALE_MAX / 2);
-    if (chance_percent(&w->chance, 10))
-        place = STALE_MAX - 1 - (unsigned)chance_below(&w->chance, STALE_MAX / 2);
-    struct stale *stale = &w->stale[place];
     free(stale->at);
     *stale = (struct stale){.wire = wire->number,
                             .from = wire->server[side],
@@ -105,6 +98,22 @@ static void keep_stale(struct world *w, const struct wire *wire, unsigned side,
                             .at = malloc(bytes->bytes)};
     assert(stale->at != NULL);
     memcpy(stale->at, bytes->at, bytes->bytes);
+}
+
+static void keep_stale(struct world *w, const struct wire *wire, unsigned side,
+                       const struct peer_message *m, const struct buf *bytes)
+{
+    if (w->keep_of != PRIMARY && w->keep_of == wire->server[side] && m->kind == PEER_ACK) {
+        keep(&w->kept, wire, side, bytes);
+        w->keep_of = PRIMARY;
+    }
+    if (!chance_percent(&w->chance, m->kind == PEER_ACK && !m->ack.beat ? 30 : 10))
+        return;
+    /* Half of them are of just now, half are kept longer. */
+    unsigned place = w->stale_next++ % (STALE_MAX / 2);
+    if (chance_percent(&w->chance, 10))
+        place = STALE_MAX - 1 - (unsigned)chance_below(&w->chance, STALE_MAX / 2);
+    keep(&w->stale[place], wire, side, bytes);
 }
 
 void wire_send(struct world *w, struct wire *wire, unsigned side, const struct peer_message *m)
@@ -147,7 +156,8 @@ static void give(struct world *w, struct wire *wire, unsigned side, const char *
     if (w->o.trace) {
         char text[300];
         text_message(&m, text, sizeof text);
-        tell(w, "%s hears on %u: %s", s->name, wire->link[side], text);
+        tell(w, "%s hears %s: %s (on %u)", s->name, w->servers[wire->server[1 - side]].name, text,
+             wire->link[side]);
     }
     driver_received(w, s, wire, side, &m);
 }
@@ -208,7 +218,8 @@ void wires_of_dead(struct world *w, unsigned server, bool machine)
         for (unsigned side = 0; side < 2; side++) {
             if (wire->number == 0 || wire->server[side] != server || !wire->open[side])
                 continue;
-            if (chance_percent(&w->chance, machine ? 80 : 30))
+            unsigned percent = w->plan.scripted ? 100 * machine : machine ? 80 : 30;
+            if (chance_percent(&w->chance, percent))
                 empty(wire, side);
             wire->open[side] = false;
             if (!machine)
@@ -247,6 +258,11 @@ void wires_stale(struct world *w)
             return;
 }
 
+bool wires_kept(struct world *w)
+{
+    return give_stale(w, &w->kept);
+}
+
 void wires_finish(struct world *w)
 {
     for (unsigned i = 0; i < WIRES_MAX; i++) {
@@ -256,4 +272,5 @@ void wires_finish(struct world *w)
     }
     for (unsigned i = 0; i < STALE_MAX; i++)
         free(w->stale[i].at);
+    free(w->kept.at);
 }

@@ -1,6 +1,8 @@
 /* A server's process: started on what its disk has, ended at any moment. */
+#include <stdio.h>
 #include <string.h>
 
+#include "repl/course.h"
 #include "sim.h"
 
 enum { RECORD_BYTES_MAX = 16 * 1024 };
@@ -35,6 +37,15 @@ static void options(struct world *w, struct server *s, struct repl_options *o)
     o->primary = s->number == PRIMARY;
     o->min_copies = w->plan.min_copies;
     o->timeout_us = w->plan.timeout_us;
+    o->suspect = s->disk.suspect;
+}
+
+void server_make(struct world *w, unsigned number, const char *name)
+{
+    struct server *s = &w->servers[number];
+    s->number = number;
+    snprintf(s->name, sizeof s->name, "%s", name);
+    drive_make(&s->disk, w->plan.real_log, &w->chance);
 }
 
 void server_begin(struct world *w, struct server *s)
@@ -65,8 +76,27 @@ void server_give_up(struct world *w, struct server *s, const char *why)
     later(w, S, DO_START, s, 0, 0);
 }
 
+/* S11, where the disk has failed; a rotten log is the operator's, above. */
+static enum repl_course course_of(struct server *s)
+{
+    struct repl_found f = {
+        .primary = s->number == PRIMARY, .marked = s->disk.suspect, .accept_loss = s->accepts_loss};
+    enum repl_course course = repl_course(&f);
+    s->accepts_loss = false;
+    if (course == COURSE_GO_ON || course == COURSE_GIVE_UP)
+        s->disk.suspect = false;
+    if (course == COURSE_COPY)
+        s->disk.hard.complete = false;
+    return course;
+}
+
 void server_start(struct world *w, struct server *s)
 {
+    enum repl_course course = course_of(s);
+    if (course == COURSE_REFUSE) {
+        tell(w, "%s refuses to start: it is suspect", s->name);
+        return;
+    }
     s->up = true;
     s->alarmed = false;
     s->life = ++w->lives;
@@ -84,7 +114,8 @@ void server_start(struct world *w, struct server *s)
                               .scratch = s->x.scratch};
     s->pending_end = &s->pending;
     fates_init(&s->fates);
-    s->copy_wanted = s->checking = s->turning = false;
+    s->checking = s->turning = false;
+    s->copy_wanted = course == COURSE_COPY;
     copy_forget(s);
     char why[WHY_BYTES];
     int rc = drive_recover(&s->disk, &w->storage, &s->proved, why);
@@ -96,7 +127,8 @@ void server_start(struct world *w, struct server *s)
     }
     server_begin(w, s);
     later(w, chance_below(&w->chance, 20 * MS), DO_TICK, s, 0, 0);
-    later(w, chance_skewed(&w->chance, w->plan.checkpoint_us), DO_CHECKPOINT, s, 0, 0);
+    if (w->plan.checkpoint_us != 0)
+        later(w, chance_skewed(&w->chance, w->plan.checkpoint_us), DO_CHECKPOINT, s, 0, 0);
     if (s->number != PRIMARY)
         later(w, chance_below(&w->chance, 50 * MS), DO_CALL, s, 0, 0);
     if (s->crashes != 0)

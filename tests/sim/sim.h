@@ -21,7 +21,9 @@
 
 enum {
     SERVERS_MAX = 6,
-    CLIENTS_MAX = 48,
+    CLIENTS_MAX = 48,   /* that ask at random, */
+    CLIENTS_NAMED = 24, /* and, behind them, those of a scenario */
+    CLIENTS_ALL = CLIENTS_MAX + CLIENTS_NAMED,
     WIRES_MAX = 64,
     STALE_MAX = 96,
     COMPLAINT_BYTES = 300,
@@ -77,6 +79,7 @@ void wire_lost(struct world *w, unsigned server, unsigned link); /* this end is 
 void wire_arrived(struct world *w, unsigned number, unsigned side); /* at this side */
 void wires_of_dead(struct world *w, unsigned server, bool machine);
 void wires_stale(struct world *w); /* gives somebody a message of an old connection */
+bool wires_kept(struct world *w);  /* gives the one that was kept. False: it cannot */
 void wires_finish(struct world *w);
 
 /* --- server.c: a process; driver.c: what it does with events and actions --- */
@@ -94,6 +97,7 @@ struct server {
     char name[8];
     struct drive disk, old_copy;
     bool has_old_copy;
+    bool accepts_loss; /* the operator's word for its next start */
     bool up, stays_down, alarmed;
     uint64_t life;                 /* counted over all servers; 0: never */
     uint64_t stopped_us, clock_us; /* SIGSTOP until then; its clock is ahead by so much */
@@ -127,6 +131,7 @@ struct server {
     uint64_t checked_applied; /* the last one that checks.c has compared */
 };
 
+void server_make(struct world *w, unsigned number, const char *name); /* which is down */
 void server_start(struct world *w, struct server *s);
 void server_stop(struct world *w, struct server *s, bool machine);
 void server_wipe(struct world *w, struct server *s);    /* of a stopped one */
@@ -199,6 +204,9 @@ struct client {
 };
 
 void clients_next(struct world *w); /* one of them */
+/* A client of a scenario asks for a new record, or the same once more, with its key. */
+void client_writes(struct world *w, struct client *c, struct server *s);
+void client_repeats(struct world *w, struct client *c, struct server *s);
 void client_asks(struct world *w, struct server *s, unsigned number, uint64_t asked, uint64_t life,
                  bool waited);
 void client_hears(struct world *w, unsigned number, uint64_t asked);
@@ -246,6 +254,7 @@ struct happening {
 
 /* What this run is like. */
 struct plan {
+    bool scripted; /* nothing goes wrong by chance, but delays differ */
     unsigned min_copies;
     bool ack_mixed;    /* each life of the primary acknowledges in its own way */
     bool hold_all;     /* a settling backup reads nothing; else only no entries */
@@ -254,8 +263,8 @@ struct plan {
     bool real_log;     /* src/log, on a disk in memory */
     bool lmdb;         /* local storage is LMDB's, in files */
     uint64_t timeout_us, net_us, disk_us, fault_us, length_us;
-    uint64_t op_us;         /* between two operations of clients */
-    uint64_t checkpoint_us; /* between checkpoints */
+    uint64_t op_us;         /* between two operations of clients; 0: they rest */
+    uint64_t checkpoint_us; /* between checkpoints; 0: there are none */
     uint64_t log_entries;   /* that a checkpoint leaves in the log */
     uint64_t key_window_us;
     unsigned stale_percent; /* of entries made, after which an old message comes late */
@@ -283,6 +292,8 @@ struct truth {
 
 struct options {
     bool trace;
+    void (*line)(struct world *w, const char *text); /* gets the trace; NULL: it is printed */
+    void *of_line;
     bool strict;        /* alarms, refusals and nonsense are complaints, too */
     bool memory;        /* no LMDB, whatever the seed says */
     const char *folder; /* for its files */
@@ -297,13 +308,15 @@ struct world {
     unsigned queue_count, queue_size;
     unsigned servers_count;
     struct server servers[SERVERS_MAX];
-    struct client clients[CLIENTS_MAX];
+    struct client clients[CLIENTS_ALL];
     unsigned char cluster[PEER_ID_BYTES];
     uint32_t generation;
     struct wire wires[WIRES_MAX];
     unsigned wires_counted;
     struct stale stale[STALE_MAX];
     unsigned stale_next;
+    unsigned keep_of;  /* the next acknowledgement of this server is kept; PRIMARY: of nobody */
+    struct stale kept; /* and here it is */
     struct storage storage;
     struct json *json;
     struct write_batch *spare;
@@ -316,6 +329,12 @@ struct world {
     struct repl_actions actions;
 };
 
+/* Nothing has begun yet. plan: of a scenario, which makes its servers; NULL: drawn from the seed.
+ */
+void world_make(struct world *w, uint64_t seed, const struct options *o, const struct plan *plan);
+/* What happens next; and when, UINT64_MAX: nothing does. */
+void world_step(struct world *w);
+uint64_t world_next_us(const struct world *w);
 /* A whole run: "" or what broke, in w->truth.complaint. */
 void world_run(struct world *w, uint64_t seed, const struct options *o);
 void world_finish(struct world *w);

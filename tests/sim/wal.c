@@ -277,3 +277,20 @@ bool wal_rot(struct wal *w, struct chance *c)
     disk_fake_flip(w->fake, path, chance_below(c, bytes), (unsigned char)(1 << chance_below(c, 8)));
     return true;
 }
+
+bool wal_rot_middle(struct wal *w)
+{
+    char path[300] = "";
+    size_t bytes;
+    w->disk.list(w->disk.context, folder, find_file, path);
+    const char *at = disk_fake_look(w->fake, path, &bytes);
+    while (at != NULL && bytes != 0 && at[bytes - 1] == '\0')
+        bytes--;
+    size_t middle = bytes / 2;
+    while (middle < bytes && at[middle] == '\0')
+        middle++;
+    if (at == NULL || middle == bytes)
+        return false;
+    disk_fake_flip(w->fake, path, middle, 1);
+    return true;
+}

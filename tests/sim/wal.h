@@ -32,5 +32,6 @@ void wal_crash(struct wal *w, struct drive *d, bool machine, struct chance *c);
 
 /* One bit of what is durable is another one from now on. False: there is nothing. */
 bool wal_rot(struct wal *w, struct chance *c);
+bool wal_rot_middle(struct wal *w); /* likewise, in the middle of what was written */
 
 #endif

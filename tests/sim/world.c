@@ -14,12 +14,15 @@ void tell(struct world *w, const char *format, ...)
 {
     if (!w->o.trace)
         return;
-    printf("%11.6f ", (double)w->now_us / 1e6);
+    char text[400];
     va_list args;
     va_start(args, format);
-    vprintf(format, args);
+    vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    putchar('\n');
+    if (w->o.line != NULL)
+        w->o.line(w, text);
+    else
+        printf("%11.6f %s\n", (double)w->now_us / 1e6, text);
 }
 
 /* --- The queue: a heap by time, then by the order of asking --- */
@@ -103,8 +106,15 @@ static void disk_works(struct world *w, struct server *s, const struct happening
 {
     enum event_kind told = DO_DURABLE;
     int rc = 0;
+    if (h->kind == DO_FLUSH && s->disk.fails) {
+        tell(w, "%s ends: the disk failed at a flush", s->name);
+        s->disk.suspect = true;
+        server_stop(w, s, false);
+        return;
+    }
     if (h->kind == DO_FLUSH) {
         rc = drive_flushed(&s->disk, h->index);
+        tell(w, "%s flushes %llu", s->name, (unsigned long long)h->index);
     } else if (h->kind == DO_SAVE) {
         drive_saved(&s->disk);
         told = DO_SAVED;
@@ -176,6 +186,8 @@ static bool happen_outside(struct world *w, struct happening *h)
     struct server *s = &w->servers[h->server];
     switch (h->kind) {
     case DO_CLIENT:
+        if (w->plan.op_us == 0)
+            return true;
         clients_next(w);
         later(w, chance_between(&w->chance, w->plan.op_us / 2, w->plan.op_us * 3 / 2), DO_CLIENT,
               NULL, 0, 0);
@@ -239,6 +251,9 @@ static void happen(struct world *w, struct happening *h)
         s->crashes--;
         server_stop(w, s, chance_percent(&w->chance, 30));
         later(w, chance_between(&w->chance, 1, 30) * MS, DO_START, s, 0, 0);
+    } else if (h->kind == DO_SAVE && s->disk.saves_stuck) {
+        h->at_us += MS;
+        put(w, *h);
     } else if (h->kind < DO_DELIVER) {
         disk_works(w, s, h);
     } else if (s->stopped_us > w->now_us) {
@@ -251,46 +266,63 @@ static void happen(struct world *w, struct happening *h)
 
 /* --- A run --- */
 
-static void make(struct world *w)
+static void make_servers(struct world *w)
 {
-    faults_plan(w);
+    for (unsigned i = 0; i < w->servers_count; i++) {
+        char name[sizeof w->servers[i].name];
+        bool twin = w->plan.twin && i == w->servers_count - 1;
+        snprintf(name, sizeof name, i == PRIMARY ? "p" : "b%u", twin ? 1 : i);
+        server_make(w, i, name);
+        w->servers[i].stays_down = twin;
+        later(w, chance_below(&w->chance, 300 * MS), DO_START, &w->servers[i], 0, 0);
+    }
+}
+
+void world_make(struct world *w, uint64_t seed, const struct options *o, const struct plan *plan)
+{
+    memset(w, 0, sizeof *w);
+    w->seed = w->chance.state = seed;
+    w->o = *o;
+    if (plan != NULL)
+        w->plan = *plan;
+    else
+        faults_plan(w);
     w->generation = 1;
     for (unsigned i = 0; i < PEER_ID_BYTES; i++)
         w->cluster[i] = (unsigned char)(chance_next(&w->chance) | 1);
-    for (unsigned i = 0; i < w->servers_count; i++) {
-        struct server *s = &w->servers[i];
-        bool twin = w->plan.twin && i == w->servers_count - 1;
-        s->number = i;
-        snprintf(s->name, sizeof s->name, i == PRIMARY ? "p" : "b%u", twin ? 1 : i);
-        s->stays_down = twin;
-        drive_make(&s->disk, w->plan.real_log, &w->chance);
-        later(w, chance_below(&w->chance, 300 * MS), DO_START, s, 0, 0);
-    }
-    for (unsigned i = 0; i < CLIENTS_MAX; i++) {
+    make_servers(w);
+    for (unsigned i = 0; i < CLIENTS_ALL; i++) {
         w->clients[i].number = i;
-        w->clients[i].server = i % w->servers_count;
+        w->clients[i].server = w->servers_count != 0 ? i % w->servers_count : 0;
     }
     int rc = json_create(&w->json, w->seed, 8);
     assert(rc == 0);
     w->storage = (struct storage){.folder = w->o.folder, .lmdb = w->plan.lmdb};
     w->truth.history.off = w->plan.primary_lost;
     w->truth.history.keys_expire = w->plan.key_window_us < 3600ULL * S;
-    later(w, 0, DO_CLIENT, NULL, 0, 0);
-    later(w, w->plan.fault_us, DO_FAULT, NULL, 0, 0);
+}
+
+uint64_t world_next_us(const struct world *w)
+{
+    return w->queue_count == 0 ? UINT64_MAX : w->queue[0].at_us;
+}
+
+void world_step(struct world *w)
+{
+    struct happening h = take(w);
+    w->now_us = h.at_us;
+    w->counts.events++;
+    happen(w, &h);
+    check_all(w);
 }
 
 void world_run(struct world *w, uint64_t seed, const struct options *o)
 {
-    memset(w, 0, sizeof *w);
-    w->seed = w->chance.state = seed;
-    w->o = *o;
-    make(w);
+    world_make(w, seed, o, NULL);
+    later(w, 0, DO_CLIENT, NULL, 0, 0);
+    later(w, w->plan.fault_us, DO_FAULT, NULL, 0, 0);
     while (w->truth.complaint[0] == '\0') {
-        struct happening h = take(w);
-        w->now_us = h.at_us;
-        w->counts.events++;
-        happen(w, &h);
-        check_all(w);
+        world_step(w);
         if (!w->healing && w->now_us >= w->plan.length_us) {
             w->healing = true;
             tell(w, "no more faults");
