@@ -93,7 +93,7 @@ static bool excused(struct world *w, const struct server *s)
     for (unsigned i = 0; i < WIRES_MAX; i++) {
         const struct wire *wire = &w->wires[i];
         if (wire->number != 0 && wire->welcomed && !wire->tainted && wire->open[CALLED] &&
-            w->servers[PRIMARY].up && wire->life[CALLED] == w->servers[PRIMARY].life &&
+            w->servers[w->primary].up && wire->life[CALLED] == w->servers[w->primary].life &&
             wire->life[CALLER] == s->life && memcmp(wire->hello.id, s->disk.id, PEER_ID_BYTES) == 0)
             return false;
     }
@@ -126,7 +126,8 @@ static void check_set(struct world *w, const struct peer_set *set)
         if (excused(w, s) || cloned(w, s))
             continue;
         /* Of an old copy no more can be asked than what the primary can prove now. */
-        uint64_t known = s->disk.damaged ? drive_applied(&w->servers[PRIMARY].disk) : t->committed;
+        uint64_t known =
+            s->disk.damaged ? drive_applied(&w->servers[w->primary].disk) : t->committed;
         if (!has(w, &s->disk, t->acked_by_all < known ? t->acked_by_all : known))
             complain(w, "I2: entry %llu is acknowledged, and %s in the set does not have it",
                      (u)t->acked_by_all, s->name);
@@ -138,7 +139,7 @@ static void check_set(struct world *w, const struct peer_set *set)
 
 static void check_primary(struct world *w)
 {
-    const struct drive *d = &w->servers[PRIMARY].disk;
+    const struct drive *d = &w->servers[w->primary].disk;
     const struct truth *t = &w->truth;
     if (!has(w, d, t->acked))
         complain(w, "I2: entry %llu is acknowledged, and the primary does not have it",
@@ -247,8 +248,8 @@ void check_all(struct world *w)
         check_positions(w, &w->servers[i]);
     }
     struct truth *t = &w->truth;
-    if (drive_applied(&w->servers[PRIMARY].disk) > t->committed)
-        t->committed = drive_applied(&w->servers[PRIMARY].disk);
+    if (drive_applied(&w->servers[w->primary].disk) > t->committed)
+        t->committed = drive_applied(&w->servers[w->primary].disk);
     if (!w->plan.primary_lost && t->complaint[0] == '\0')
         check_primary(w);
 }
@@ -280,7 +281,7 @@ static void check_refusal(struct world *w, const struct wire *wire, const struct
 {
     const struct server *s = &w->servers[wire->server[CALLER]];
     bool innocent = w->o.strict && !w->plan.primary_lost && !wire->tainted && wire->open[CALLER] &&
-                    s->up && s->life == wire->life[CALLER];
+                    wire->server[CALLED] == w->primary && s->up && s->life == wire->life[CALLER];
     if (innocent &&
         (m->code == REFUSE_MISMATCH || m->code == REFUSE_EPOCH || m->code == REFUSE_CLUSTER ||
          (m->code == REFUSE_ROLLED_BACK && !s->disk.restored)))
@@ -318,7 +319,7 @@ void check_sent(struct world *w, struct wire *wire, unsigned side, const struct 
 /* Everybody is in, while writes go on; then, once clients are quiet, all are the same. */
 bool check_healed(struct world *w)
 {
-    const struct server *p = &w->servers[PRIMARY];
+    const struct server *p = &w->servers[w->primary];
     if (!p->up || !p->r.admitting || p->r.saving || p->disk.saving ||
         w->counts.acknowledged < w->healed_acked + 3)
         return false;

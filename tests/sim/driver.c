@@ -121,7 +121,7 @@ static void save(struct world *w, struct server *s, const struct repl_action *a)
     assert(!s->disk.saving);
     s->disk.saving = true;
     s->disk.hard_next = s->r.hard;
-    if (s->number == PRIMARY)
+    if (server_leads(s))
         s->disk.hard_next.set = a->set;
     later(w, driver_disk_us(w, s), DO_SAVE, s, 0, 0);
 }
@@ -149,7 +149,7 @@ static int apply_some(struct server *s, uint64_t to)
 /* S10: local storage first, then the answers, and the word to the backups. */
 static void apply(struct world *w, struct server *s, uint64_t index)
 {
-    bool told = s->number == PRIMARY && chance_percent(&w->chance, 80);
+    bool told = server_leads(s) && chance_percent(&w->chance, 80);
     while (drive_applied(&s->disk) < index) {
         uint64_t next = drive_applied(&s->disk) + 1;
         bool flies = s->flight.any && s->flight.entry.index == next;
@@ -163,7 +163,7 @@ static void apply(struct world *w, struct server *s, uint64_t index)
         }
     }
     check_applied(w, s);
-    if (s->number != PRIMARY)
+    if (!server_leads(s))
         order_reached(w, s);
     else if (told) /* else with the next update or heartbeat */
         each_link(w, s, true);
@@ -182,7 +182,7 @@ static void send_message(struct world *w, struct server *s, struct repl_action *
         a->message.commit.commit = drive_applied(&s->disk);
         a->message.commit.digest = s->disk.local.state.digest;
     }
-    wire_send(w, wire, s->number == PRIMARY ? CALLED : CALLER, &a->message);
+    wire_send(w, wire, server_leads(s) ? CALLED : CALLER, &a->message);
 }
 
 static void close_link(struct world *w, struct server *s, const struct repl_action *a)
@@ -191,8 +191,8 @@ static void close_link(struct world *w, struct server *s, const struct repl_acti
     tell(w, "%s closes %u: %s", s->name, a->link, a->sentence);
     if (wire == NULL)
         return;
-    wire_close(w, wire, s->number == PRIMARY ? CALLED : CALLER);
-    if (s->number != PRIMARY)
+    wire_close(w, wire, server_leads(s) ? CALLED : CALLER);
+    if (!server_leads(s))
         order_lost(w, s);
     if (chance_percent(&w->chance, 50))
         later(w, 1, DO_DOWN, s, a->link, 0);
@@ -267,8 +267,8 @@ static void tell_actions(struct world *w, const struct server *s)
             tell(w, "%s sends %s: %s (on %u)", s->name, other(w, s, a->link), text, a->link);
         } else if (a->kind == REPL_SAVE) {
             tell(w, "%s saves, %u in the set, promised %u.%u", s->name,
-                 s->number == PRIMARY ? a->set.count : 0,
-                 (unsigned)(s->r.hard.promised_epoch >> 32), (unsigned)s->r.hard.promised_epoch);
+                 server_leads(s) ? a->set.count : 0, (unsigned)(s->r.hard.promised_epoch >> 32),
+                 (unsigned)s->r.hard.promised_epoch);
         } else if (a->kind == REPL_CUT) {
             tell(w, "%s cuts %llu..%llu", s->name, (u)a->index + 1, (u)s->disk.count);
         } else if (names[a->kind][0] != '\0') {
@@ -338,7 +338,7 @@ static bool follows(const struct server *s, const struct peer_message *m)
 static bool of_session(struct server *s, const struct wire *wire, const struct peer_message *m)
 {
     const struct repl *r = &s->r;
-    if (s->number != PRIMARY)
+    if (!server_leads(s))
         return wire->link[CALLER] == r->link && r->stage == REPL_FOLLOWING &&
                m->epoch == r->epoch && m->session == r->session;
     const struct repl_member *member = repl_member_of(&s->r, wire->link[CALLED]);
@@ -370,11 +370,11 @@ static void to_step(struct world *w, struct server *s, struct wire *wire, unsign
     struct repl_event e = {.kind = REPL_MESSAGE, .link = wire->link[side], .message = m};
     if (m->kind == PEER_WELCOME && m->welcome.match.index >= s->r.committed)
         e.point = drive_point(&s->disk, m->welcome.match.index);
-    bool refusal = m->kind == PEER_REFUSE && s->number != PRIMARY;
+    bool refusal = m->kind == PEER_REFUSE && !server_leads(s);
     driver_step(w, s, &e);
     if (refusal && s->r.refusal == REFUSE_NO_LOG && s->r.refusal_sentence[0] != '\0')
         s->copy_wanted = true;
-    if (m->kind == PEER_COMMIT && s->number != PRIMARY)
+    if (m->kind == PEER_COMMIT && !server_leads(s))
         compare_digest(w, s, &m->commit);
 }
 
@@ -433,7 +433,7 @@ static bool in_copy(struct world *w, const struct server *s)
 
 void driver_call(struct world *w, struct server *s)
 {
-    const struct server *primary = &w->servers[PRIMARY];
+    const struct server *primary = &w->servers[s->follows];
     struct repl *r = &s->r;
     if (r->stage >= REPL_SETTLING)
         s->wait_us = 0;

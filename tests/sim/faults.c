@@ -187,7 +187,7 @@ static void restore(struct world *w, struct server *s)
     server_stop(w, s, true);
     server_restore(w, s);
     if (s->number == PRIMARY && chance_percent(&w->chance, 30))
-        w->generation++;
+        s->generation++;
     come_back(w, s);
 }
 

@@ -59,7 +59,7 @@ struct wire *wire_open(struct world *w, unsigned caller)
     image_drop(wire->copy);
     *wire = (struct wire){.number = ++w->wires_counted, .open = {true, true}};
     wire->server[CALLER] = caller;
-    wire->server[CALLED] = PRIMARY;
+    wire->server[CALLED] = w->servers[caller].follows;
     for (unsigned side = 0; side < 2; side++) {
         wire->life[side] = w->servers[wire->server[side]].life;
         wire->link[side] = ++w->servers[wire->server[side]].links;
@@ -103,9 +103,9 @@ static void keep(struct stale *stale, const struct wire *wire, unsigned side,
 static void keep_stale(struct world *w, const struct wire *wire, unsigned side,
                        const struct peer_message *m, const struct buf *bytes)
 {
-    if (w->keep_of != PRIMARY && w->keep_of == wire->server[side] && m->kind == PEER_ACK) {
+    if (w->keep_of == wire->server[side] + 1 && m->kind == PEER_ACK) {
         keep(&w->kept, wire, side, bytes);
-        w->keep_of = PRIMARY;
+        w->keep_of = 0;
     }
     if (!chance_percent(&w->chance, m->kind == PEER_ACK && !m->ack.beat ? 30 : 10))
         return;

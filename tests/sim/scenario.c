@@ -167,6 +167,8 @@ static bool add_line(struct story *st, const struct line *l)
         return wrong(st, l->number, "first what is set, then the servers once, then the rest");
     if (st->count == LINES_MAX)
         return wrong(st, l->number, "too many lines");
+    if (servers || l->command->kind == LINE_LEAVES_OUT)
+        st->leaves_out = st->count;
     st->made = st->made || servers;
     st->lines[st->count++] = *l;
     return true;
@@ -232,7 +234,7 @@ static bool run_seed(struct story *st, unsigned *at)
             memset(st->seen, 0, sizeof st->seen);
         }
         well = st->lines[i].command->run(st, &st->lines[i].a);
-        if (st->lines[i].command->kind == LINE_SERVERS && st->left_out != RULES)
+        if (i == st->leaves_out && st->left_out != RULES)
             repl_rules[st->left_out] = false;
     }
     if (st->left_out != RULES)

@@ -27,7 +27,15 @@ struct story;
 struct command {
     const char *pattern; /* words, and in capitals what stands for something */
     bool (*run)(struct story *st, const struct args *a);
-    enum { LINE_SETUP, LINE_SERVERS, LINE_DOES, LINE_WAITS, LINE_EXPECTS, LINE_WITHOUT } kind;
+    enum {
+        LINE_SETUP,
+        LINE_SERVERS,
+        LINE_DOES,
+        LINE_WAITS,
+        LINE_EXPECTS,
+        LINE_LEAVES_OUT,
+        LINE_WITHOUT
+    } kind;
 };
 
 extern const struct command commands[]; /* the first one that fits counts; ends with NULLs */
@@ -40,7 +48,8 @@ struct line {
 
 struct story {
     const char *path;
-    bool made; /* there is a line with its servers */
+    bool made;           /* there is a line with its servers */
+    unsigned leaves_out; /* behind this line a rule is left out: that one, or a later one */
     unsigned count, without_count;
     struct line lines[LINES_MAX], without[WITHOUT_MAX];
     unsigned names_count, labels_count;
@@ -51,7 +60,7 @@ struct story {
     struct options o;
     struct plan plan;
     uint64_t seed, seeds_from, seeds_to;
-    enum repl_rule left_out; /* once the servers are in sync; RULES: none */
+    enum repl_rule left_out; /* behind the line `leaves_out`; RULES: none */
     struct told {
         uint64_t at_us;
         char text[TOLD_BYTES];
@@ -62,6 +71,10 @@ struct story {
     char why[COMPLAINT_BYTES + TEXT_BYTES];
 };
 
+/* A stopped one, as `noted promote` does it, with the old primary's directory or without (NULL).
+ * False: it is not, and `why` says why. */
+bool promote(struct world *w, struct server *s, const struct server *old,
+             char why[COMPLAINT_BYTES]);
 void story_begin(struct story *st); /* before the first line of a run */
 void story_end(struct story *st);
 /* Whether a line of the trace, or a sentence, begins as it should: whole words, * for anything. */

@@ -16,11 +16,12 @@ struct server *server_by_id(struct world *w, const unsigned char *id)
 }
 
 /* S2: a number that is on the disk before anything is made with it. */
-static uint64_t new_epoch(struct world *w, struct drive *d)
+static uint64_t new_epoch(struct server *s)
 {
+    struct drive *d = &s->disk;
     if (RULE(S2) || d->starts == 0)
         d->starts++;
-    return ((uint64_t)w->generation << 32) + d->starts;
+    return ((uint64_t)s->generation << 32) + d->starts;
 }
 
 uint64_t server_wall_us(const struct world *w, const struct server *s)
@@ -33,8 +34,8 @@ static void options(struct world *w, struct server *s, struct repl_options *o)
     memcpy(o->self.name, s->name, sizeof s->name);
     memcpy(o->self.id, s->disk.id, PEER_ID_BYTES);
     memcpy(o->address, s->name, sizeof s->name);
-    o->generation = s->number == PRIMARY ? w->generation : 1;
-    o->primary = s->number == PRIMARY;
+    o->generation = s->generation;
+    o->primary = server_leads(s);
     o->min_copies = w->plan.min_copies;
     o->timeout_us = w->plan.timeout_us;
     o->suspect = s->disk.suspect;
@@ -44,6 +45,8 @@ void server_make(struct world *w, unsigned number, const char *name)
 {
     struct server *s = &w->servers[number];
     s->number = number;
+    s->follows = PRIMARY;
+    s->generation = 1;
     snprintf(s->name, sizeof s->name, "%s", name);
     drive_make(&s->disk, w->plan.real_log, &w->chance);
 }
@@ -56,9 +59,9 @@ void server_begin(struct world *w, struct server *s)
     options(w, s, &o);
     s->seen_committed = s->seen_applied = s->seen_promised = 0;
     repl_init(&s->r, &o, &s->disk.hard);
-    if (s->number == PRIMARY) {
+    if (server_leads(s)) {
         memcpy(s->r.hard.cluster, w->cluster, PEER_ID_BYTES);
-        e.epoch = new_epoch(w, &s->disk);
+        e.epoch = new_epoch(s);
     }
     tell(w, "%s begins: log %llu to %llu, committed %llu, epoch %llu%s%s", s->name,
          (unsigned long long)s->disk.first, (unsigned long long)e.index,
@@ -80,7 +83,7 @@ void server_give_up(struct world *w, struct server *s, const char *why)
 static enum repl_course course_of(struct server *s)
 {
     struct repl_found f = {
-        .primary = s->number == PRIMARY, .marked = s->disk.suspect, .accept_loss = s->accepts_loss};
+        .primary = server_leads(s), .marked = s->disk.suspect, .accept_loss = s->accepts_loss};
     enum repl_course course = repl_course(&f);
     s->accepts_loss = false;
     if (course == COURSE_GO_ON || course == COURSE_GIVE_UP)
@@ -129,7 +132,7 @@ void server_start(struct world *w, struct server *s)
     later(w, chance_below(&w->chance, 20 * MS), DO_TICK, s, 0, 0);
     if (w->plan.checkpoint_us != 0)
         later(w, chance_skewed(&w->chance, w->plan.checkpoint_us), DO_CHECKPOINT, s, 0, 0);
-    if (s->number != PRIMARY)
+    if (!server_leads(s))
         later(w, chance_below(&w->chance, 50 * MS), DO_CALL, s, 0, 0);
     if (s->crashes != 0)
         later(w, chance_between(&w->chance, 1, 30) * MS, DO_CRASH, s, 0, 0);
@@ -158,7 +161,7 @@ void server_finish(struct server *s)
 void server_wipe(struct world *w, struct server *s)
 {
     tell(w, "%s gets an empty disk", s->name);
-    w->harmed = w->servers[PRIMARY].disk.count;
+    w->harmed = w->servers[w->primary].disk.count;
     drive_finish(&s->disk, &w->storage);
     drive_make(&s->disk, w->plan.real_log, &w->chance);
     s->checked_durable = s->checked_applied = s->seen_read = 0;
@@ -167,7 +170,7 @@ void server_wipe(struct world *w, struct server *s)
 void server_restore(struct world *w, struct server *s)
 {
     tell(w, "%s gets an old copy of its disk", s->name);
-    w->harmed = w->servers[PRIMARY].disk.count;
+    w->harmed = w->servers[w->primary].disk.count;
     drive_copy(&s->disk, &s->old_copy, &w->storage, &w->chance);
     s->disk.damaged = s->disk.restored = true;
     s->disk.promised_max = 0;

@@ -93,7 +93,8 @@ struct flight {
 };
 
 struct server {
-    unsigned number;
+    unsigned number, follows; /* itself: it is the primary */
+    uint32_t generation;
     char name[8];
     struct drive disk, old_copy;
     bool has_old_copy;
@@ -130,6 +131,11 @@ struct server {
     uint64_t checked_durable; /* entries of the log that checks.c has seen durable */
     uint64_t checked_applied; /* the last one that checks.c has compared */
 };
+
+static inline bool server_leads(const struct server *s)
+{
+    return s->follows == s->number;
+}
 
 void server_make(struct world *w, unsigned number, const char *name); /* which is down */
 void server_start(struct world *w, struct server *s);
@@ -310,12 +316,12 @@ struct world {
     struct server servers[SERVERS_MAX];
     struct client clients[CLIENTS_ALL];
     unsigned char cluster[PEER_ID_BYTES];
-    uint32_t generation;
+    unsigned primary; /* the server that is it to the checks */
     struct wire wires[WIRES_MAX];
     unsigned wires_counted;
     struct stale stale[STALE_MAX];
     unsigned stale_next;
-    unsigned keep_of;  /* the next acknowledgement of this server is kept; PRIMARY: of nobody */
+    unsigned keep_of;  /* the next acknowledgement of the server of this number - 1 is kept */
     struct stale kept; /* and here it is */
     struct storage storage;
     struct json *json;

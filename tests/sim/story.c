@@ -91,7 +91,7 @@ static bool in_set(const struct peer_set *set, const unsigned char *id)
 /* Everybody who is up. */
 static bool joined(struct story *st, const struct args *a)
 {
-    const struct server *p = &st->w->servers[PRIMARY];
+    const struct server *p = &st->w->servers[st->w->primary];
     (void)a;
     for (unsigned i = 0; i < st->w->servers_count; i++) {
         const struct server *s = &st->w->servers[i];
@@ -103,7 +103,7 @@ static bool joined(struct story *st, const struct args *a)
 
 static bool in_sync(struct story *st, const struct args *a)
 {
-    const struct server *p = &st->w->servers[PRIMARY];
+    const struct server *p = &st->w->servers[st->w->primary];
     (void)a;
     if (!joined(st, a) || !p->r.admitting || repl_busy(&p->r))
         return false;
@@ -116,12 +116,12 @@ static bool in_sync(struct story *st, const struct args *a)
 static bool has_its_entry(struct story *st, const struct args *a)
 {
     return (joined(st, a) || st->w->servers_count == 1) &&
-           st->w->servers[PRIMARY].r.last == st->w->servers_count;
+           st->w->servers[st->w->primary].r.last == st->w->servers_count;
 }
 
 static bool equal_digests(struct story *st, const struct args *a)
 {
-    const struct server *p = &st->w->servers[PRIMARY];
+    const struct server *p = &st->w->servers[st->w->primary];
     unsigned others = 0;
     (void)a;
     for (unsigned i = 1; i < st->w->servers_count; i++) {
@@ -247,6 +247,28 @@ static bool do_start_accepting(struct story *st, const struct args *a)
     return start(st, server(st, a, 0));
 }
 
+static bool do_start_following(struct story *st, const struct args *a)
+{
+    server(st, a, 0)->follows = a->server[1];
+    return start(st, server(st, a, 0));
+}
+
+static bool do_promote(struct story *st, const struct args *a)
+{
+    char why[COMPLAINT_BYTES] = "it is up";
+    struct server *s = server(st, a, 0);
+    return (!s->up && promote(st->w, s, server(st, a, 1), why)) ||
+           fail(st, "%s is not promoted: %s", s->name, why);
+}
+
+static bool expect_no_promotion(struct story *st, const struct args *a)
+{
+    char why[COMPLAINT_BYTES];
+    struct server *s = server(st, a, 0);
+    return (!s->up && !promote(st->w, s, NULL, why)) ||
+           fail(st, "expected: no promotion, and %s is %s", s->name, s->up ? "up" : "promoted");
+}
+
 static bool do_start_all(struct story *st, const struct args *a)
 {
     struct world *w = st->w;
@@ -274,7 +296,7 @@ static bool do_stand_still(struct story *st, const struct args *a)
 static bool do_drop(struct story *st, const struct args *a)
 {
     tell(st->w, "the operator drops %s", server(st, a, 0)->name);
-    driver_step(st->w, &st->w->servers[PRIMARY],
+    driver_step(st->w, &st->w->servers[st->w->primary],
                 &(struct repl_event){.kind = REPL_DROP, .name = server(st, a, 0)->name});
     return true;
 }
@@ -331,7 +353,7 @@ static bool do_rot(struct story *st, const struct args *a)
     if (s->up || s->disk.wal == NULL || !wal_rot_middle(s->disk.wal))
         return fail(st, "only the real log of a stopped server rots");
     s->disk.rotten = s->disk.damaged = s->disk.restored = true;
-    st->w->harmed = st->w->servers[PRIMARY].disk.count;
+    st->w->harmed = st->w->servers[st->w->primary].disk.count;
     return true;
 }
 
@@ -368,7 +390,7 @@ static bool do_clone(struct story *st, const struct args *a)
         return fail(st, "the copies are not made in the order of the file");
     server_make(w, w->servers_count++, from->name);
     drive_copy(&to->disk, &from->disk, &w->storage, &w->chance);
-    w->harmed = w->servers[PRIMARY].disk.count;
+    w->harmed = w->servers[w->primary].disk.count;
     to->disk.promised_max = 0;
     to->disk.damaged = to->disk.restored = from->disk.damaged = from->disk.restored = true;
     return true;
@@ -416,7 +438,7 @@ static void release(struct world *w, struct wire *wire, unsigned side)
 
 static struct server *caller(struct story *st, const struct args *a)
 {
-    return server(st, a, a->server[0] == PRIMARY ? 1 : 0);
+    return server(st, a, server(st, a, 0)->follows == a->server[1] ? 0 : 1);
 }
 
 static bool do_cut(struct story *st, const struct args *a)
@@ -446,7 +468,7 @@ static bool do_release(struct story *st, const struct args *a)
 
 static bool do_keep(struct story *st, const struct args *a)
 {
-    st->w->keep_of = a->server[0];
+    st->w->keep_of = a->server[0] + 1;
     return true;
 }
 
@@ -599,8 +621,8 @@ static bool expect_more(struct story *st, const struct args *a)
             fail(st, "expected: %llu more writes acknowledged", (unsigned long long)a->number[0]));
 }
 
-/* Written down here, checked by scenario.c. */
-static bool without(struct story *st, const struct args *a)
+/* These two are scenario.c's. */
+static bool nothing(struct story *st, const struct args *a)
 {
     (void)st;
     (void)a;
@@ -618,6 +640,9 @@ const struct command commands[] = {
     {"crash machine SERVER", do_crash, LINE_DOES},
     {"start all in any order", do_start_all, LINE_DOES},
     {"start SERVER", do_start, LINE_DOES},
+    {"start SERVER following SERVER", do_start_following, LINE_DOES},
+    {"promote SERVER with the directory of SERVER", do_promote, LINE_DOES},
+    {"expect no promotion of SERVER", expect_no_promotion, LINE_EXPECTS},
     {"start SERVER accepting data loss", do_start_accepting, LINE_DOES},
     {"stop SERVER for TIME", do_stand_still, LINE_DOES},
     {"drop SERVER", do_drop, LINE_DOES},
@@ -657,6 +682,7 @@ const struct command commands[] = {
     {"expect no TRACE for TIME", expect_not_told, LINE_EXPECTS},
     {"expect TRACE within TIME", expect_told, LINE_EXPECTS},
     {"expect TRACE", expect_told, LINE_EXPECTS},
-    {"without RULE it fails: TEXT", without, LINE_WITHOUT},
+    {"leave out from here", nothing, LINE_LEAVES_OUT},
+    {"without RULE it fails: TEXT", nothing, LINE_WITHOUT},
     {NULL, NULL, LINE_DOES},
 };

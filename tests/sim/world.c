@@ -174,7 +174,7 @@ static void process_works(struct world *w, struct server *s, const struct happen
     default:
         e.kind = REPL_LINK_DOWN;
         wire_lost(w, s->number, h->link);
-        if (s->number != PRIMARY && h->link == s->r.link)
+        if (!server_leads(s) && h->link == s->r.link)
             order_lost(w, s);
     }
     driver_step(w, s, &e);
@@ -287,7 +287,6 @@ void world_make(struct world *w, uint64_t seed, const struct options *o, const s
         w->plan = *plan;
     else
         faults_plan(w);
-    w->generation = 1;
     for (unsigned i = 0; i < PEER_ID_BYTES; i++)
         w->cluster[i] = (unsigned char)(chance_next(&w->chance) | 1);
     make_servers(w);
