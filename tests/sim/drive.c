@@ -42,6 +42,12 @@ void drive_forget(struct drive *d, uint64_t first)
     d->count = first - 1;
 }
 
+void drive_leave_log(struct drive *d)
+{
+    drive_forget(d, drive_applied(d) + 1);
+    d->durable = d->asked = d->commit = drive_applied(d);
+}
+
 static void forget_log(struct drive *d)
 {
     forget_above(d, d->first - 1);

@@ -103,6 +103,8 @@ void drive_copy(struct drive *to, const struct drive *from, struct storage *wher
                 struct chance *c);
 /* The list of entries is empty, and the next one is `first`. */
 void drive_forget(struct drive *d, uint64_t first);
+/* What is in the log is left as it is: an empty one begins behind local storage. */
+void drive_leave_log(struct drive *d);
 struct logged *drive_at(const struct drive *d, uint64_t index);
 /* The bytes are copied. */
 void drive_append(struct drive *d, const struct entry *e, uint64_t commit);

@@ -79,23 +79,27 @@ void server_give_up(struct world *w, struct server *s, const char *why)
     later(w, S, DO_START, s, 0, 0);
 }
 
-/* S11, where the disk has failed; a rotten log is the operator's, above. */
-static enum repl_course course_of(struct server *s)
+/* S11, S12. */
+static enum repl_course course_of(struct server *s, bool damaged)
 {
-    struct repl_found f = {
-        .primary = server_leads(s), .marked = s->disk.suspect, .accept_loss = s->accepts_loss};
+    struct repl_found f = {.primary = server_leads(s),
+                           .marked = s->disk.suspect,
+                           .damaged = damaged,
+                           .accept_loss = s->accepts_loss};
     enum repl_course course = repl_course(&f);
-    s->accepts_loss = false;
     if (course == COURSE_GO_ON || course == COURSE_GIVE_UP)
         s->disk.suspect = false;
-    if (course == COURSE_COPY)
+    if (course == COURSE_COPY) {
+        s->disk.suspect = true;
         s->disk.hard.complete = false;
+    }
     return course;
 }
 
 void server_start(struct world *w, struct server *s)
 {
-    enum repl_course course = course_of(s);
+    enum repl_course course = course_of(s, false);
+    s->accepts_loss = false;
     if (course == COURSE_REFUSE) {
         tell(w, "%s refuses to start: it is suspect", s->name);
         return;
@@ -125,8 +129,13 @@ void server_start(struct world *w, struct server *s)
     if (rc != 0) {
         if (!s->disk.rotten || rc == LOST_ENTRIES)
             complain(w, "S12: %s: %s", s->name, why);
-        server_give_up(w, s, why);
-        return;
+        if (course_of(s, true) != COURSE_COPY) {
+            server_give_up(w, s, why);
+            return;
+        }
+        tell(w, "%s is suspect: %s", s->name, why);
+        drive_leave_log(&s->disk);
+        s->copy_wanted = true;
     }
     server_begin(w, s);
     later(w, chance_below(&w->chance, 20 * MS), DO_TICK, s, 0, 0);
