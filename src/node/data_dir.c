@@ -47,7 +47,7 @@ static int make_folder(struct data_dir *d, const char *path)
     return rc == ERR_SYSTEM && errno == EACCES && access(path, X_OK) == 0 ? 0 : rc;
 }
 
-static int make_folders(struct data_dir *d)
+static int make_parents(struct data_dir *d)
 {
     char path[PATH_BYTES_MAX];
     size_t bytes = (size_t)snprintf(path, sizeof path, "%s", d->path);
@@ -59,7 +59,13 @@ static int make_folders(struct data_dir *d)
         if (rc != 0)
             return rc;
     }
-    return make_folder(d, path);
+    return 0;
+}
+
+static int make_folders(struct data_dir *d)
+{
+    int rc = make_parents(d);
+    return rc == 0 ? make_folder(d, d->path) : rc;
 }
 
 static int lock(struct data_dir *d, bool read_only, char *why, size_t why_bytes)
@@ -181,36 +187,119 @@ int data_dir_end_install(struct data_dir *d)
     return write_identity(d);
 }
 
-static int is_other_than(void *arg, const char *name)
+/* --- Restoring --- */
+
+/* What a restore puts into the folder, the mark that it is not done apart. */
+static const char *const restored_names[] = {"lock",           "copy.part",  "identity.0",
+                                             "identity.0.new", "identity.1", "identity.1.new"};
+enum { RESTORED_NAMES = sizeof restored_names / sizeof restored_names[0] };
+static const char restoring[] = "restoring";
+
+static bool is_restoring(const struct data_dir *d)
 {
-    return strcmp(arg, name) != 0;
+    char path[PATH_BYTES_MAX];
+    return access(data_dir_path(d, restoring, path), F_OK) == 0;
+}
+
+static int remove_mark(struct data_dir *d)
+{
+    char path[PATH_BYTES_MAX];
+    return d->disk->remove(d->disk->context, data_dir_path(d, restoring, path));
+}
+
+static int is_foreign(void *arg, const char *name)
+{
+    const bool *marked = arg;
+    for (unsigned i = 0; *marked && i < RESTORED_NAMES; i++)
+        if (strcmp(name, restored_names[i]) == 0)
+            return 0;
+    return strcmp(name, restoring) != 0;
+}
+
+/* 1: there is something in it that no restore has left. */
+static int is_occupied(const struct data_dir *d)
+{
+    bool marked = is_restoring(d);
+    return d->disk->list(d->disk->context, d->path, is_foreign, &marked);
+}
+
+/* Durable. */
+static int add_mark(struct data_dir *d, const char *folder)
+{
+    char path[PATH_BYTES_MAX];
+    struct disk_file *mark;
+    snprintf(path, sizeof path, "%.*s/%s", PATH_BYTES_MAX - 32, folder, restoring);
+    if (access(path, F_OK) == 0)
+        return 0;
+    int rc = d->disk->open(d->disk->context, path, DISK_CREATE, &mark);
+    if (rc != 0)
+        return rc;
+    d->disk->close(mark);
+    return d->disk->sync_folder(d->disk->context, folder);
+}
+
+/* A folder that is not there appears with the mark in it: no server takes it for a new one. */
+static int make_marked(struct data_dir *d)
+{
+    char draft[PATH_BYTES_MAX];
+    size_t bytes = strlen(d->path);
+    while (bytes > 1 && d->path[bytes - 1] == '/')
+        bytes--;
+    snprintf(draft, sizeof draft, "%.*s.%s", (int)bytes, d->path, restoring);
+    int rc = make_parents(d);
+    if (rc == 0)
+        rc = d->disk->make_folder(d->disk->context, draft);
+    if (rc == 0)
+        rc = add_mark(d, draft);
+    if (rc == 0)
+        rc = d->disk->rename(d->disk->context, draft, d->path);
+    return rc == 0 ? make_folder(d, d->path) : rc;
+}
+
+/* But the lock, which is held. */
+static void remove_restored(struct data_dir *d)
+{
+    char path[PATH_BYTES_MAX];
+    for (unsigned i = 1; i < RESTORED_NAMES; i++)
+        d->disk->remove(d->disk->context, data_dir_path(d, restored_names[i], path));
 }
 
 int data_dir_claim(struct data_dir *d, const struct disk *disk, const char *path, char *why,
                    size_t why_bytes)
 {
-    char nothing[] = "", only_lock[] = "lock";
     *d = (struct data_dir){.disk = disk, .path = path, .lock_fd = -1};
-    int rc = disk->list(disk->context, path, is_other_than, nothing);
+    bool marked = is_restoring(d);
+    int rc = is_occupied(d);
+    bool free = rc == 0 || rc == ERR_NOT_FOUND;
     if (rc == ERR_NOT_FOUND)
-        rc = make_folders(d);
-    if (rc < 0) {
+        rc = make_marked(d);
+    else if (rc == 0)
+        rc = add_mark(d, path);
+    if (rc < 0)
         snprintf(why, why_bytes, "cannot make the data directory %s: %s", path, strerror(errno));
-        return rc;
-    }
     if (rc == 0)
         rc = lock(d, false, why, why_bytes);
-    if (rc == 0) /* somebody may have been faster */
-        rc = disk->list(disk->context, path, is_other_than, only_lock);
+    if (rc == 0)
+        rc = is_occupied(d); /* somebody may have been faster */
     if (rc > 0) {
         snprintf(why, why_bytes,
                  "%s is not empty: name a folder that is, or is not there; nothing was changed",
                  path);
         rc = ERR_LOCKED;
     }
+    if (rc == 0)
+        remove_restored(d); /* of a restore that was cut off */
+    else if (free && !marked)
+        remove_mark(d);
     if (rc != 0)
         data_dir_close(d);
     return rc;
+}
+
+int data_dir_end_restored(struct data_dir *d)
+{
+    int rc = remove_mark(d);
+    return rc == 0 ? d->disk->sync_folder(d->disk->context, d->path) : rc;
 }
 
 int data_dir_begin_restored(struct data_dir *d, const char *app_name, uint64_t epoch)
@@ -229,12 +318,14 @@ int data_dir_begin_restored(struct data_dir *d, const char *app_name, uint64_t e
 
 void data_dir_forget(struct data_dir *d)
 {
-    static const char *const names[] = {"identity.0", "identity.1", "copy.part", "lock"};
     char path[PATH_BYTES_MAX];
-    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
-        d->disk->remove(d->disk->context, data_dir_path(d, names[i], path));
+    remove_restored(d);
+    remove_mark(d);
+    d->disk->remove(d->disk->context, data_dir_path(d, "lock", path));
     data_dir_close(d);
 }
+
+/* --- Opening --- */
 
 static int is_segment(void *arg, const char *name)
 {
@@ -253,6 +344,12 @@ static int read_identity(struct data_dir *d, char *why, size_t why_bytes)
 {
     char path[PATH_BYTES_MAX], bytes[IDENTITY_BYTES_MAX];
     size_t got = 0;
+    if (is_restoring(d)) {
+        snprintf(why, why_bytes,
+                 "%s is of a noted restore that was cut off: run that again, with the same folder",
+                 d->path);
+        return ERR_CORRUPT;
+    }
     int rc = stable_read(d->disk, data_dir_path(d, "identity", path), bytes, sizeof bytes, &got,
                          why, why_bytes);
     /* Not ours to begin anew: something was taken out of the directory. */

@@ -7,11 +7,13 @@
  * S1, S2, S4, S14)
  *   trust.0 .1     boot of the machine and device that records.mdb was last written on; whether it
  * was stopped cleanly
- *   suspect.0 .1   the disk has failed, or the log was found damaged, and nothing has mended that
- * yet records.mdb    local storage checkpoint.mdb a durable copy of it, with which it begins again
- * after a crash of the machine checkpoint.new, copy.part   such copies while they are made, or come
- * from a primary log/           the write-ahead log log.spare/     an empty one, while a suspect
- * backup waits for a full copy
+ *   suspect.0 .1   the disk has failed, or the log was found damaged, and nothing mended it yet
+ *   records.mdb    local storage
+ *   checkpoint.mdb a durable copy of it, with which it begins again after a crash of the machine
+ *   checkpoint.new, copy.part   such copies while they are made, or come from a primary
+ *   restoring      the directory is being made by a restore
+ *   log/           the write-ahead log
+ *   log.spare/     an empty one, while a suspect backup waits for a full copy
  */
 #ifndef NODE_DATA_DIR_H
 #define NODE_DATA_DIR_H
@@ -86,15 +88,16 @@ int data_dir_begin_install(struct data_dir *d);
 int data_dir_end_install(struct data_dir *d);
 
 /*
- * Makes the directory, or takes one that is empty, and locks it: for a restored cluster, whose copy
- * is then put into copy.part. Nothing begins with it before data_dir_begin_restored has noted, all
- * at once, a new cluster and identity, that the copy is to be installed, and that epochs follow
- * `epoch`. ERR_LOCKED: it is not empty, or in use; ERR_IO, ERR_DISK_FULL, ERR_SYSTEM. After an
- * error it is as it was; data_dir_forget removes what these two have made.
+ * Makes the directory, or takes one that is empty, or one of a restore that was cut off, marks it
+ * and locks it: for a restored cluster, whose copy is then put into copy.part. begin_restored notes
+ * a new cluster and identity, that the copy is to be installed, and that epochs follow `epoch`. No
+ * server starts on it before end_restored has removed the mark. ERR_LOCKED: it is not empty, or in
+ * use; ERR_IO, ERR_DISK_FULL, ERR_SYSTEM. data_dir_forget removes what these have made.
  */
 int data_dir_claim(struct data_dir *d, const struct disk *disk, const char *path, char *why,
                    size_t why_bytes);
 int data_dir_begin_restored(struct data_dir *d, const char *app_name, uint64_t epoch);
+int data_dir_end_restored(struct data_dir *d);
 void data_dir_forget(struct data_dir *d); /* and closes */
 
 /* Durable when it returns 0. By one thread at a time. */

@@ -22,35 +22,41 @@ static int fill(const struct disk *disk, const char *file, struct disk_file *to)
     return rc == 0 ? disk->sync(to) : rc;
 }
 
-/* The place of the copy is there before the identity says that there is one, and its bytes are
- * durable before this ends: a server that starts in between finds a copy that is not whole. */
-static int install(struct data_dir *d, const char *file, const char *app_name, uint64_t epoch)
-{
-    char part[PATH_BYTES_MAX];
-    struct disk_file *to;
-    const struct disk *disk = d->disk;
-    int rc = disk->open(disk->context, data_dir_path(d, "copy.part", part), DISK_CREATE, &to);
-    if (rc != 0)
-        return rc;
-    rc = disk->sync_folder(disk->context, d->path);
-    if (rc == 0)
-        rc = data_dir_begin_restored(d, app_name, epoch);
-    if (rc == 0)
-        rc = fill(disk, file, to);
-    disk->close(to);
-    return rc;
-}
-
 static bool same(const struct store_state *a, const struct store_state *b)
 {
     return a->applied == b->applied && a->chain == b->chain && a->digest == b->digest;
 }
 
+/* The records as they are in the file. */
+static int install(struct data_dir *d, const char *file, const struct store_state *state,
+                   const char *app_name, char *why, size_t why_bytes)
+{
+    char part[PATH_BYTES_MAX];
+    struct disk_file *to;
+    struct store_state copied;
+    const struct disk *disk = d->disk;
+    int rc = disk->open(disk->context, data_dir_path(d, "copy.part", part), DISK_CREATE, &to);
+    if (rc != 0)
+        return rc;
+    rc = fill(disk, file, to);
+    disk->close(to);
+    if (rc == 0)
+        rc = store_copy_check(part, &copied, why, why_bytes);
+    if (rc == 0 && !same(state, &copied)) {
+        snprintf(why, why_bytes, "%s was changed while it was read", file);
+        rc = ERR_CORRUPT;
+    }
+    if (rc == 0)
+        rc = disk->sync_folder(disk->context, d->path);
+    if (rc == 0)
+        rc = data_dir_begin_restored(d, app_name, state->epoch);
+    return rc == 0 ? data_dir_end_restored(d) : rc;
+}
+
 int node_restore(const struct disk *disk, const char *file, const char *data, const char *app_name,
                  struct restored *what, char *why, size_t why_bytes)
 {
-    char part[PATH_BYTES_MAX];
-    struct store_state state, copied;
+    struct store_state state;
     struct data_dir d;
     why[0] = '\0';
     int rc = store_copy_check(file, &state, why, why_bytes);
@@ -58,17 +64,11 @@ int node_restore(const struct disk *disk, const char *file, const char *data, co
         rc = data_dir_claim(&d, disk, data, why, why_bytes);
     if (rc != 0)
         return rc;
-    rc = install(&d, file, app_name, state.epoch);
-    if (rc != 0)
-        snprintf(why, why_bytes, "cannot write the records into %s: %s", data, start_sentence(rc));
-    if (rc == 0) {
-        rc = store_copy_check(data_dir_path(&d, "copy.part", part), &copied, why, why_bytes);
-        if (rc == 0 && !same(&state, &copied)) {
-            snprintf(why, why_bytes, "%s was changed while it was read", file);
-            rc = ERR_CORRUPT;
-        }
-    }
+    rc = install(&d, file, &state, app_name, why, why_bytes);
     if (rc != 0) {
+        if (why[0] == '\0')
+            snprintf(why, why_bytes, "cannot write the records into %s: %s", data,
+                     start_sentence(rc));
         data_dir_forget(&d);
         return rc;
     }
