@@ -104,8 +104,11 @@ static void give_status(struct front *f, struct served *s)
         add_bool(to, "connected", view.connected);
         add_number(to, "lag_ms", view.lag_ms);
         if (view.copy_bytes != 0)
-            buf_printf(to, ",\"copy\":{\"bytes\":%" PRIu64 ",\"here\":%" PRIu64 "}",
-                       view.copy_bytes, view.copy_got);
+            buf_printf(to,
+                       ",\"copy\":{\"state\":\"%s\",\"bytes\":%" PRIu64 ",\"here\":%" PRIu64
+                       ",\"percent\":%" PRIu64 ",\"bytes_per_s\":%" PRIu64 "}",
+                       view.copy_state, view.copy_bytes, view.copy_got,
+                       view.copy_got * 100 / view.copy_bytes, view.copy_bytes_per_s);
     }
     if (view.reason[0] != '\0')
         add_text(to, ",\"reason\":", view.reason);

@@ -81,6 +81,15 @@ static int copy_to(struct node *n, const char *path)
     return rc;
 }
 
+/* Reads all of one. */
+static int check(struct node *n, const char *path, struct store_state *state, char *why,
+                 size_t why_bytes)
+{
+    struct pace p = pace_begin(n, pace_of_checks(n), &n->keep_stop);
+    const struct store_pace pace = pace_of(&p);
+    return store_copy_check(path, &pace, state, why, why_bytes);
+}
+
 /* Room for it, and for what writes take meanwhile (S22). */
 static bool has_space(struct node *n, uint64_t bytes)
 {
@@ -94,7 +103,7 @@ static int take_draft(struct node *n, const char *draft, struct store_state *sta
 {
     char path[PATH_BYTES_MAX], why[256] = "";
     const struct disk *disk = n->o.disk;
-    int rc = store_copy_check(draft, state, why, sizeof why);
+    int rc = check(n, draft, state, why, sizeof why);
     if (rc == 0)
         rc = disk->rename(disk->context, draft, data_dir_path(&n->dir, "checkpoint.mdb", path));
     return rc == 0 ? disk->sync_folder(disk->context, n->dir.path) : rc;
@@ -133,16 +142,32 @@ int checkpoint_at_start(struct node *n)
 
 /* --- What is known of the one there is --- */
 
+void checkpoint_forget(struct node *n)
+{
+    pthread_mutex_lock(&n->lock);
+    if (n->checkpoint.fd >= 0)
+        close(n->checkpoint.fd);
+    n->checkpoint = (struct checkpoint){.fd = -1};
+    pthread_mutex_unlock(&n->lock);
+}
+
 static void set_checkpoint(struct node *n, const struct store_state *state)
 {
     char path[PATH_BYTES_MAX];
-    struct stat st = {0};
-    stat(data_dir_path(&n->dir, "checkpoint.mdb", path), &st);
-    pthread_mutex_lock(&n->lock);
-    n->checkpoint = (struct checkpoint){
+    struct stat st;
+    struct checkpoint c = {
         .at = {.epoch = state->epoch, .index = state->applied, .chain = state->chain},
-        .bytes = (uint64_t)st.st_size,
+        .fd = open(data_dir_path(&n->dir, "checkpoint.mdb", path), O_RDONLY | O_CLOEXEC),
     };
+    checkpoint_forget(n);
+    if (c.fd < 0 || fstat(c.fd, &st) != 0 || store_copy_seal(c.fd, &c.seal) != 0) {
+        if (c.fd >= 0)
+            close(c.fd);
+        return;
+    }
+    c.bytes = (uint64_t)st.st_size;
+    pthread_mutex_lock(&n->lock);
+    n->checkpoint = c;
     pthread_mutex_unlock(&n->lock);
     bell_ring(&n->prepare_bell); /* it trims the log */
     order_wake(n);
@@ -156,11 +181,14 @@ struct checkpoint checkpoint_now(struct node *n)
     return c;
 }
 
-static void forget_checkpoint(struct node *n)
+struct checkpoint checkpoint_dup(struct node *n)
 {
     pthread_mutex_lock(&n->lock);
-    n->checkpoint = (struct checkpoint){0};
+    struct checkpoint c = n->checkpoint;
+    if (c.fd >= 0)
+        c.fd = fcntl(c.fd, F_DUPFD_CLOEXEC, 0);
     pthread_mutex_unlock(&n->lock);
+    return c;
 }
 
 /* The one that an earlier life left, and what the disk has made of it since: nothing is trimmed for
@@ -172,11 +200,11 @@ static void look_at_it(struct node *n)
     struct store_state state;
     data_dir_path(&n->dir, "checkpoint.mdb", path);
     bool there = access(path, F_OK) == 0;
-    int rc = there ? store_copy_check(path, &state, why, sizeof why) : 0;
+    int rc = there ? check(n, path, &state, why, sizeof why) : 0;
     if (there && rc == 0)
         set_checkpoint(n, &state);
     else if (!there || rc == ERR_CORRUPT)
-        forget_checkpoint(n);
+        checkpoint_forget(n);
     if (rc == ERR_CORRUPT) {
         snprintf(sentence, sizeof sentence, "%s; another one is made", why);
         n->o.say(sentence);
@@ -204,15 +232,21 @@ static int make_one(struct node *n)
     return rc;
 }
 
-/* Compares local storage with the digest that is counted along. */
+/* Compares local storage with the digest that is counted along. The one snapshot that this needs
+ * keeps old pages from being used again, as a checkpoint does: so it goes as fast as one, and over
+ * before the next is due. */
 static void scrub(struct node *n)
 {
     struct store_txn *reader;
-    uint64_t digest = 0, records = 0;
+    uint64_t digest = 0, records = 0, rate = n->o.settings->copy_bytes_per_s;
     struct store *store = store_slot_hold(&n->slot);
+    if (rate < store_bytes(store) / n->o.settings->scrub_s)
+        rate = store_bytes(store) / n->o.settings->scrub_s;
+    struct pace p = pace_begin(n, rate, &n->keep_stop);
+    const struct store_pace pace = pace_of(&p);
     int rc = store_reader_create(store, &reader);
     if (rc == 0 && (rc = store_reader_renew(reader)) == 0) {
-        rc = store_digest_recompute(reader, &digest, &records);
+        rc = store_digest_recompute(reader, &pace, &digest, &records);
         const struct store_state *state = store_state(reader);
         if (rc == ERR_CORRUPT ||
             (rc == 0 && (digest != state->digest || records != state->records)))

@@ -1,21 +1,23 @@
 /*
  * Full copies (S13): a primary sends its newest checkpoint, in chunks, to a backup that the log
- * does not reach; the backup checks it and begins anew with it, under a new identity. A copy that
- * is not whole never takes the place of anything.
+ * does not reach; the backup keeps what comes, also over its own end, until it has all of it. What
+ * may follow what is repl/full_copy's; files are part.c's; what is done with a whole copy is
+ * install.c's.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "node/inside.h"
-#include "store/copy.h"
 
-enum { CHUNK_BYTES = 256 * 1024, HOLD_US = 60 * 1000 * 1000, CHECK_BYTES_PER_US = 20 };
+enum {
+    CHUNK_BYTES_MAX = 256 * 1024,
+    CHUNKS_PER_S = 4, /* at a low rate: whoever waits for one sees that it comes */
+    HOLD_US = 60 * 1000 * 1000,
+    AGAIN_US = 1000 * 1000, /* after a failure here; then doubling */
+    AGAIN_MAX_US = 60 * 1000 * 1000,
+};
 
 /* --- A primary --- */
 
@@ -28,22 +30,16 @@ static void refuse(struct node *n, struct link *l, enum peer_refusal code, const
     links_end(n, l, true);
 }
 
-/* The file stays the same one to who has it open, whatever is renamed over it. */
-static bool open_checkpoint(const struct node *n, struct link *l)
-{
-    char path[PATH_BYTES_MAX];
-    l->copy_fd = open(data_dir_path(&n->dir, "checkpoint.mdb", path), O_RDONLY | O_CLOEXEC);
-    return l->copy_fd >= 0;
-}
-
 void copy_asked(struct node *n, struct link *l, const struct peer_copy_ask *ask)
 {
     const char *why;
-    struct checkpoint c = checkpoint_now(n);
+    struct checkpoint c = checkpoint_dup(n);
     struct peer_message m = {.kind = PEER_COPY_HEAD, .epoch = n->repl.epoch};
     memcpy(l->name, ask->server.name, sizeof l->name);
+    l->copy_fd = c.fd; /* closed with the link */
+    m.copy_head.seal = c.seal;
     enum peer_refusal code = full_copy_offer(&n->repl, ask, &c.at, c.bytes, &m.copy_head, &why);
-    if (why == NULL && !open_checkpoint(n, l))
+    if (why == NULL && c.fd < 0)
         why = "there is no checkpoint yet: one is made";
     if (why != NULL) {
         if (code == REFUSE_OTHER)
@@ -56,17 +52,20 @@ void copy_asked(struct node *n, struct link *l, const struct peer_copy_ask *ask)
     l->copy_bytes = c.bytes;
     l->copy_us = n->repl.now_us;
     links_send(n, l, &m);
-    order_say(n, "%s gets a full copy of %" PRIu64 " MB", l->name, c.bytes / 1000000);
+    order_say(n, "%s gets a full copy of %" PRIu64 " MB%s", l->name, c.bytes / 1000000,
+              l->copy_at != 0 ? ", from where it was cut off" : "");
     if (n->copy_hold_us == 0) /* asking again and again prolongs nothing, */
         copy_hold(n);
 }
 
 /* Neither checkpoint nor log are changed under a backup that is on its way, nor while it checks
- * what it got; for a while only, so that one that never comes pins nothing. */
+ * what it got; for a while only, so that one that never comes pins nothing. It is prolonged by what
+ * is taken, and that shows once more was sent than waits on the way (copy_chunk_read). */
 void copy_hold(struct node *n)
 {
-    uint64_t check_us = checkpoint_now(n).bytes / CHECK_BYTES_PER_US;
-    n->copy_hold_us = n->repl.now_us + HOLD_US + check_us;
+    uint64_t check_us = 2 * checkpoint_now(n).bytes * 1000000 / CHECK_BYTES_PER_S;
+    uint64_t shown_us = LINK_UNSENT_MAX * UINT64_C(1000000) / n->o.settings->copy_bytes_per_s;
+    n->copy_hold_us = n->repl.now_us + HOLD_US + check_us + shown_us;
     atomic_store_explicit(&n->copying, true, memory_order_release);
 }
 
@@ -81,9 +80,8 @@ void copy_tick(struct node *n)
 
 static bool slow_enough(const struct node *n, const struct link *l)
 {
-    uint64_t passed_us = n->repl.now_us - l->copy_us + 1000;
-    return (l->copy_at - l->copy_start) / (passed_us / 1000) <=
-           n->o.settings->copy_bytes_per_s / 1000;
+    uint64_t sent = l->copy_at - l->copy_start;
+    return sent * 1000000 / n->o.settings->copy_bytes_per_s <= n->repl.now_us - l->copy_us;
 }
 
 void copy_pump(struct node *n, struct link *l)
@@ -103,10 +101,13 @@ void copy_pump(struct node *n, struct link *l)
 }
 
 /* By the helper. */
-void copy_read(struct help_job *job)
+void copy_read(struct node *n, struct help_job *job)
 {
-    char *to = buf_room(&job->bytes, CHUNK_BYTES);
-    ssize_t got = to != NULL ? pread(job->fd, to, CHUNK_BYTES, (off_t)job->index) : -1;
+    uint64_t bytes = n->o.settings->copy_bytes_per_s / CHUNKS_PER_S;
+    if (bytes > CHUNK_BYTES_MAX)
+        bytes = CHUNK_BYTES_MAX;
+    char *to = buf_room(&job->bytes, bytes);
+    ssize_t got = to != NULL ? pread(job->fd, to, bytes, (off_t)job->index) : -1;
     if (got > 0)
         job->bytes.bytes += (size_t)got;
     job->rc = got > 0 ? 0 : ERR_IO;
@@ -135,86 +136,96 @@ void copy_chunk_read(struct node *n, struct help_job *job)
 
 /* --- A backup --- */
 
-static char *part_path(const struct node *n, char *to)
+/* Each that fails here is followed by another later, and later each time. */
+static void back_off(struct node *n)
 {
-    data_dir_path(&n->dir, "copy.part", to);
-    return to;
+    struct copy *c = &n->copy;
+    c->wait_us = c->wait_us == 0 ? AGAIN_US : c->wait_us;
+    c->again_us = n->repl.now_us + c->wait_us;
+    c->wait_us = c->wait_us * 2 < AGAIN_MAX_US ? c->wait_us * 2 : AGAIN_MAX_US;
+}
+
+bool copy_may_call(const struct node *n)
+{
+    const struct copy *c = &n->copy;
+    return !n->install.any && !c->due && c->jobs == 0 &&
+           (!c->wanted || n->repl.now_us >= c->again_us);
 }
 
 void copy_ask(struct node *n, struct link *l)
 {
     struct peer_message m = {.kind = PEER_COPY_ASK};
-    full_copy_ask(&n->repl, &n->copy.in, &m.copy_ask);
+    full_copy_ask(&n->repl, &n->copy.part, &m.copy_ask);
     l->copying = true;
     links_send(n, l, &m);
 }
 
-/* For what is still to come, and local storage and log that begin with it; the log that is here
- * goes. */
-static bool has_space(const struct node *n, const struct peer_copy_head *h)
+static void ask_helper(struct node *n, int kind, struct span bytes)
 {
-    char path[PATH_BYTES_MAX];
-    uint64_t free_bytes = 0, total_bytes = 0, goes = log_bytes(n->log);
-    if (n->suspect) /* that one is its spare one */
-        goes += log_folder_bytes(n->o.disk, data_dir_path(&n->dir, "log", path));
-    uint64_t needs = h->bytes - h->offset + h->bytes + 2 * n->segment_bytes + n->reserve_bytes;
-    return n->o.disk->space(n->o.disk->context, n->dir.path, &free_bytes, &total_bytes) == 0 &&
-           free_bytes + goes >= needs;
+    struct help_job *job = help_job_create();
+    if (job != NULL)
+        buf_add_span(&job->bytes, bytes);
+    if (job == NULL || job->bytes.failed)
+        n->o.fatal("out of memory");
+    job->kind = kind;
+    job->part = n->copy.part;
+    job->index = bytes.bytes;
+    n->copy.jobs++;
+    n->copy.bytes += bytes.bytes;
+    help_ask(n, job, false);
 }
 
 static const char *begin_part(struct node *n, const struct peer_copy_head *h)
 {
-    char path[PATH_BYTES_MAX];
-    struct full_copy in = n->copy.in;
-    const char *why = full_copy_begin(&in, &n->repl, h);
+    struct copy *c = &n->copy;
+    const char *why = full_copy_begin(&c->part, &n->repl, h);
     if (why != NULL)
         return why;
-    if (!has_space(n, h))
-        return "the disk has no space for its copy";
-    if (n->copy.fd < 0)
-        n->copy.fd = open(part_path(n, path), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (n->copy.fd < 0 || ftruncate(n->copy.fd, (off_t)h->offset) != 0)
-        return "there is no place for its copy here";
     n->up->known = true;
-    n->copy.in = in;
-    n->copy.said = 0;
-    order_say(n, "a full copy of %" PRIu64 " MB comes from the primary%s", h->bytes / 1000000,
-              h->offset != 0 ? ", from where it was cut off" : "");
+    c->start_us = n->repl.now_us;
+    c->start_at = h->offset;
+    c->said = (unsigned)(h->offset * 10 / h->bytes);
+    if (h->offset != 0)
+        order_say(n,
+                  "a full copy of %" PRIu64
+                  " MB comes from the primary, from where it was cut off, at %" PRIu64 " %%",
+                  h->bytes / 1000000, h->offset * 100 / h->bytes);
+    else
+        order_say(n, "a full copy of %" PRIu64 " MB comes from the primary", h->bytes / 1000000);
+    ask_helper(n, HELP_PART_BEGIN, span(NULL, 0));
     return NULL;
 }
 
-/* Into the page cache; it is synced before it is checked. */
-static const char *write_part(struct node *n, const struct peer_copy_chunk *c)
+uint64_t copy_rate(const struct node *n)
 {
-    struct full_copy in = n->copy.in;
-    const char *why = n->copy.fd < 0 ? "it sent no head of a copy" : full_copy_take(&in, c);
+    const struct copy *c = &n->copy;
+    uint64_t passed_us = n->repl.now_us - c->start_us;
+    bool comes = c->part.open && passed_us != 0;
+    return comes ? (c->part.got - c->start_at) * 1000000 / passed_us : 0;
+}
+
+static void say_share(struct node *n, unsigned tenths)
+{
+    const struct full_copy *part = &n->copy.part;
+    char rate[40] = "";
+    if (copy_rate(n) != 0) /* else it has just begun */
+        snprintf(rate, sizeof rate, ", at %.1f MB/s", (double)copy_rate(n) / 1e6);
+    order_say(n, "%u %% of the copy are here, %.1f of %.1f MB%s", tenths * 10,
+              (double)part->got / 1e6, (double)part->bytes / 1e6, rate);
+}
+
+static const char *add_to_part(struct node *n, const struct peer_copy_chunk *chunk)
+{
+    struct copy *c = &n->copy;
+    const char *why = full_copy_take(&c->part, chunk);
     if (why != NULL)
         return why;
-    for (uint64_t at = c->offset, done = 0; done < c->bytes.bytes;) {
-        ssize_t wrote =
-            pwrite(n->copy.fd, c->bytes.at + done, c->bytes.bytes - done, (off_t)(at + done));
-        if (wrote < 0 && errno == EINTR)
-            continue;
-        if (wrote <= 0)
-            return "the disk has no space for its copy";
-        done += (uint64_t)wrote;
-    }
-    n->copy.in = in;
-    unsigned tenths = (unsigned)(in.got * 10 / in.bytes);
-    if (tenths > n->copy.said && tenths < 10)
-        order_say(n, "%u %% of the copy are here", tenths * 10);
-    n->copy.said = tenths;
+    ask_helper(n, HELP_PART_ADD, chunk->bytes);
+    unsigned tenths = (unsigned)(c->part.got * 10 / c->part.bytes);
+    if (tenths > c->said && tenths < 10)
+        say_share(n, tenths);
+    c->said = tenths;
     return NULL;
-}
-
-static void check_part(struct node *n)
-{
-    struct help_job *job = help_job_create();
-    if (job == NULL)
-        n->o.fatal("out of memory");
-    job->kind = HELP_CHECK;
-    n->copy.checking = true;
-    help_ask(n, job, false);
 }
 
 void copy_told(struct node *n, struct link *l, const struct peer_message *m)
@@ -225,61 +236,46 @@ void copy_told(struct node *n, struct link *l, const struct peer_message *m)
     else if (m->kind == PEER_COPY_HEAD)
         why = begin_part(n, &m->copy_head);
     else if (m->kind == PEER_COPY_CHUNK)
-        why = write_part(n, &m->copy_chunk);
+        why = add_to_part(n, &m->copy_chunk);
     /* Another primary's log may reach: the next call says hello again. */
     if (m->kind == PEER_COPY_HEAD && why != NULL)
-        n->copy_wanted = false;
-    if (why != NULL) {
+        n->copy.wanted = false;
+    if (why != NULL)
         link_say(n, l, why);
+    if (why != NULL || full_copy_whole(&n->copy.part))
         links_end(n, l, false);
-    } else if (n->copy.in.got == n->copy.in.bytes) {
-        links_end(n, l, false);
-        check_part(n);
-    }
 }
 
-/* By the helper. */
-void copy_check(const struct node *n, struct help_job *job)
+/* It is durable, or not here: then nothing that came behind it is, either. */
+void copy_written(struct node *n, struct help_job *job)
 {
-    char path[PATH_BYTES_MAX], why[256];
-    struct store_state state;
-    job->rc = fsync(n->copy.fd) == 0 ? 0 : ERR_IO;
-    if (job->rc == 0) /* its name, too, before it is noted that it takes the place of the rest */
-        job->rc = n->o.disk->sync_folder(n->o.disk->context, n->dir.path);
-    if (job->rc == 0)
-        job->rc = store_copy_check(part_path(n, path), &state, why, sizeof why);
-    if (job->rc == 0)
-        job->point =
-            (struct peer_point){.epoch = state.epoch, .index = state.applied, .chain = state.chain};
-}
-
-static void forget_part(struct node *n)
-{
-    char path[PATH_BYTES_MAX];
-    if (n->copy.fd >= 0)
-        close(n->copy.fd);
-    n->copy = (struct copy){.fd = -1};
-    unlink(part_path(n, path));
-}
-
-void copy_checked(struct node *n, struct help_job *job)
-{
-    bool good = full_copy_good(&n->copy.in, job->rc, &job->point);
-    n->copy.checking = false;
-    if (!good) {
-        order_say(n, "the copy is not whole, and is asked for once more");
-        forget_part(n);
+    struct copy *c = &n->copy;
+    struct link *l = n->up;
+    c->jobs--;
+    c->bytes -= job->index;
+    if (job->kind == HELP_PART_FORGET)
         return;
+    if (job->rc != 0) {
+        c->part = job->part;
+        if (l != NULL && l->copying) {
+            buf_add_char(&job->bytes, '\0');
+            link_say(n, l, job->bytes.failed ? "out of memory" : job->bytes.at);
+            links_end(n, l, false);
+        }
+        back_off(n);
     }
-    close(n->copy.fd);
-    n->copy = (struct copy){.fd = -1};
-    n->copy_wanted = false;
-    node_install(n);
+    c->due = c->jobs == 0 && full_copy_whole(&c->part);
 }
 
-void copy_finish(struct node *n)
+void copy_forget(struct node *n, bool wanted)
 {
-    if (n->copy.fd >= 0)
-        close(n->copy.fd);
-    n->copy.fd = -1;
+    bool any = n->copy.part.at.index != 0;
+    n->copy.part = (struct full_copy){0};
+    n->copy.wanted = wanted;
+    if (wanted)
+        back_off(n);
+    else
+        n->copy.wait_us = 0;
+    if (any)
+        ask_helper(n, HELP_PART_FORGET, span(NULL, 0));
 }

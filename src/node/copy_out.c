@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -26,17 +25,10 @@ static void *source_run(void *arg)
     return NULL;
 }
 
-static bool stopped(const struct copy_out *o)
-{
-    return atomic_load_explicit(o->stop, memory_order_acquire);
-}
-
 /* From the pipe to the taker, no faster than the rate. */
 static int pump(struct node *n, int from, const struct copy_out *o)
 {
-    static const struct timespec pause = {.tv_nsec = 5 * 1000 * 1000};
-    uint64_t rate = n->o.settings->copy_bytes_per_s, start_us = clock_mono_us(n->o.clock);
-    uint64_t given = 0;
+    struct pace pace = pace_begin(n, n->o.settings->copy_bytes_per_s, o->stop);
     char *piece = malloc(PIECE_BYTES);
     int rc = piece == NULL ? ERR_NO_MEMORY : 0;
     while (rc == 0) {
@@ -46,12 +38,8 @@ static int pump(struct node *n, int from, const struct copy_out *o)
         if (got <= 0)
             break;
         rc = o->take(o->context, span(piece, (size_t)got));
-        given += (uint64_t)got;
-        while (rc == 0 && !stopped(o) &&
-               given * 1000000 / rate > clock_mono_us(n->o.clock) - start_us)
-            nanosleep(&pause, NULL);
-        if (stopped(o))
-            rc = ERR_BUSY;
+        if (rc == 0)
+            rc = pace_passed(&pace, (uint64_t)got);
     }
     free(piece);
     return rc;

@@ -11,6 +11,7 @@
  *   records.mdb    local storage
  *   checkpoint.mdb a durable copy of it, with which it begins again after a crash of the machine
  *   checkpoint.new, copy.part   such copies while they are made, or come from a primary
+ *   copy.0 .1      what copy.part is a part of, and how much of it is durable
  *   restoring      the directory is being made by a restore
  *   log/           the write-ahead log
  *   log.spare/     an empty one, while a suspect backup waits for a full copy

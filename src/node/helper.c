@@ -1,5 +1,5 @@
-/* The helper thread: reads the log for backups that are behind, and calls the primary. Both may
- * take long, and neither is the log thread's own work. */
+/* The helper thread: reads log and checkpoint for backups that are behind, calls the primary,
+ * writes a copy that comes. All may take long, and none is the log thread's own work. */
 #include <errno.h>
 #include <netdb.h>
 #include <poll.h>
@@ -175,9 +175,9 @@ void *help_run(void *node)
         if (job->kind == HELP_CONNECT)
             job->fd = help_dial(n->o.settings->primary);
         else if (job->kind == HELP_CHUNK)
-            copy_read(job);
-        else if (job->kind == HELP_CHECK)
-            copy_check(n, job);
+            copy_read(n, job);
+        else if (job->kind >= HELP_PART_BEGIN)
+            part_do(n, job);
         else
             read_log(reader, job);
         pthread_mutex_lock(&n->lock);
@@ -185,6 +185,7 @@ void *help_run(void *node)
         pthread_mutex_unlock(&n->lock);
         order_wake(n);
     }
+    part_finish(n);
     log_reader_destroy(reader);
     return NULL;
 }

@@ -29,9 +29,11 @@ enum {
     SHIP_BYTES = 1024 * 1024,         /* of the log, read at once for one link */
     FORWARDS_MAX = 64,                /* batches of one backup under way at the primary */
     FORWARD_BYTES_MAX = 16 * 1024 * 1024,
-    TAIL_BYTES_MAX = 16 * 1024 * 1024, /* accepted and not applied, before the link is not read */
-    HELLO_US = 5 * 1000 * 1000,        /* for a peer to say hello */
-    BACKUPS_MAX = 2,                   /* taken at once by clients */
+    COPY_AHEAD_BYTES_MAX = 1024 * 1024, /* of a copy: come and not written, likewise */
+    TAIL_BYTES_MAX = 16 * 1024 * 1024,  /* accepted and not applied, before the link is not read */
+    HELLO_US = 5 * 1000 * 1000,         /* for a peer to say hello */
+    BACKUPS_MAX = 2,                    /* taken at once by clients */
+    CHECK_BYTES_PER_S = 20 * 1000 * 1000, /* a copy is read at least so fast */
 };
 
 /* An entry that is in the log, or on its way there, and not applied. */
@@ -63,15 +65,24 @@ struct log_job {
 
 /* What the helper thread is to do: what may take long and is not the log's own. */
 struct help_job {
-    enum { HELP_READ, HELP_LOOK_UP, HELP_CONNECT, HELP_CHUNK, HELP_CHECK } kind;
+    enum {
+        HELP_READ,
+        HELP_LOOK_UP,
+        HELP_CONNECT,
+        HELP_CHUNK,
+        HELP_PART_BEGIN, /* these, last, are part.c's */
+        HELP_PART_ADD,
+        HELP_PART_FORGET,
+    } kind;
     struct help_job *next;
     unsigned link;
     uint64_t index; /* first entry wanted; CHUNK: offset */
     int rc;
     uint64_t last;           /* READ: of the entries in `bytes` */
     uint64_t first_seq, seq; /* READ: of the writes in them */
-    struct buf bytes;
-    struct peer_point point; /* LOOK_UP; CHECK: what the copy is of */
+    struct buf bytes;        /* PART_BEGIN, PART_ADD: where it failed, why, in words */
+    struct peer_point point; /* LOOK_UP */
+    struct full_copy part;   /* PART_BEGIN, PART_ADD: after it; where it failed, what is there */
     int fd;                  /* CONNECT: the connection; CHUNK: the checkpoint; -1: none */
 };
 
@@ -99,14 +110,46 @@ struct link {
 struct checkpoint {
     struct peer_point at;
     uint64_t bytes; /* of the file */
+    uint64_t seal;
+    int fd; /* -1: none; the file stays the same one, whatever is renamed over it */
 };
 
-/* A full copy that comes, into a file. */
+/* A full copy that comes: the order thread's. */
 struct copy {
-    int fd; /* -1: not open */
-    struct full_copy in;
-    unsigned said; /* tenths */
-    bool checking;
+    bool wanted; /* the log does not reach this server */
+    bool due;    /* all of it is here, and is to be checked and installed */
+    struct full_copy part;
+    unsigned jobs;               /* of the helper's under way for it, */
+    size_t bytes;                /* and what they have to write */
+    uint64_t start_us, start_at; /* of what came over this link */
+    unsigned said;               /* tenths */
+    uint64_t again_us, wait_us;  /* after a failure: when to ask again, */
+};
+
+/* Its file: the helper's. */
+struct part_file {
+    struct disk_file *file; /* NULL: not open */
+    uint64_t unsynced, noted_us;
+    struct full_copy noted; /* durable */
+};
+
+/* A full copy that is checked and takes the place of what is here. While there is one, log, data
+ * directory and worker threads are its thread's. */
+struct install {
+    bool any; /* the order thread's */
+    pthread_t thread;
+    atomic_bool stop;     /* what is not done yet is left to the next start */
+    atomic_bool checked;  /* for the status */
+    atomic_bool over;     /* the thread has nothing left to do, and says below what it did */
+    bool whole;           /* the copy was */
+    struct node *instead; /* what was opened, as a node of its own without threads; NULL: nothing */
+};
+
+/* How fast a thread reads or writes what nobody waits for. */
+struct pace {
+    const struct clock *clock;
+    const atomic_bool *stop;
+    uint64_t bytes_per_s, start_us, bytes;
 };
 
 /* A copy for a client, which has the connection; under the node's lock but for what its thread
@@ -168,8 +211,8 @@ struct node {
     bool diverged;
     uint64_t since_checkpoint; /* bytes that the log has grown by */
     uint64_t copy_hold_us;     /* a primary: until then checkpoint and log stay; 0: free */
-    bool copy_wanted;          /* a backup: the log does not reach it */
-    struct copy copy;
+    struct copy copy;          /* a backup: that comes */
+    struct install install;
     bool full_said;
     bool closing;              /* links end, and that means nothing any more */
     struct peer_set known_set; /* as the last applied entry about it said */
@@ -197,8 +240,11 @@ struct node {
     atomic_bool log_stuck; /* the log thread's job finds none */
     atomic_bool stop_order, stop_log;
     pthread_t order_thread, log_thread, prepare_thread, help_thread, keep_thread;
+    bool workers;                      /* all but the first of these run */
+    const struct store_state *checked; /* what checkpoint.mdb is known to hold; NULL: not known */
     atomic_bool keep_stop, checkpoint_wanted, rotten;
-    atomic_bool copying; /* the log is not trimmed */
+    struct part_file part; /* the helper's */
+    atomic_bool copying;   /* the log is not trimmed */
 
     /* between it and the helper thread, and those who bring connections; under `lock` */
     pthread_mutex_t lock;
@@ -216,12 +262,32 @@ struct node {
     atomic_bool backups_stop;
 };
 
-/* node.c */
-void node_install(struct node *n); /* the copy that was checked takes the place of what is here */
+/* node.c: all threads but the order thread, and the step */
+int node_start_workers(struct node *n);
+void node_stop_workers(struct node *n); /* where they run */
+void node_make_step(struct node *n);
+
+/* install.c: by the order thread of a backup without a link */
+void install_if_due(struct node *n); /* begins, or ends what was begun */
+void install_stop(struct node *n);   /* that thread is over: ends it, as far as it is, for a stop */
+
+/* part.c: on the helper's thread; at the start; at the end */
+void part_do(struct node *n, struct help_job *job);
+void part_load(struct node *n);
+void part_forget(struct node *n);
+void part_finish(struct node *n);
+
+/* pace.c */
+struct pace pace_begin(const struct node *n, uint64_t bytes_per_s, const atomic_bool *stop);
+int pace_passed(void *pace, uint64_t bytes); /* waits; ERR_BUSY: it is to stop */
+struct store_pace pace_of(struct pace *p);
+uint64_t pace_of_checks(const struct node *n);
 
 /* checkpoint.c */
 void *keep_run(void *node);
 struct checkpoint checkpoint_now(struct node *n);
+struct checkpoint checkpoint_dup(struct node *n); /* with an fd of the caller's, or none */
+void checkpoint_forget(struct node *n);
 void checkpoint_if_due(struct node *n);
 void checkpoint_want(struct node *n);    /* another one, soon */
 int checkpoint_at_start(struct node *n); /* one, now */
@@ -245,12 +311,13 @@ void copy_hold(struct node *n);
 void copy_tick(struct node *n);
 void copy_pump(struct node *n, struct link *l);
 void copy_chunk_read(struct node *n, struct help_job *job);
-void copy_read(struct help_job *job);
-void copy_check(const struct node *n, struct help_job *job);
+void copy_read(struct node *n, struct help_job *job);
+bool copy_may_call(const struct node *n);
 void copy_ask(struct node *n, struct link *l);
 void copy_told(struct node *n, struct link *l, const struct peer_message *m);
-void copy_checked(struct node *n, struct help_job *job);
-void copy_finish(struct node *n);
+void copy_written(struct node *n, struct help_job *job);
+uint64_t copy_rate(const struct node *n);      /* bytes per second over this link */
+void copy_forget(struct node *n, bool wanted); /* what came of it is of no use */
 
 /* recovery.c */
 struct log_troubles {
@@ -266,8 +333,10 @@ int recovery_take_state(struct node *n); /* where local storage ends */
 int recovery_check(const struct node *n, char *why, size_t why_bytes);
 bool recovery_lacks_log(const struct node *n, char *why, size_t why_bytes);
 int recover(struct node *n, char *why, size_t why_bytes);
-/* A backup's, once more, after data_dir_begin_install. */
+/* A backup's, once more, after data_dir_begin_install; n->store and n->log may be open after an
+ * error, too. Nobody is told before recover_tell. */
 int recover_again(struct node *n, char *why, size_t why_bytes);
+void recover_tell(struct node *n); /* the front ends: where local storage is */
 
 /* space.c: for one entry, in the log and behind local storage: 0, ERR_DISK_FULL, or ERR_BUSY while
  * the log's next segment is only not ready yet. Says, and puts into the status, what has changed.

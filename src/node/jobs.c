@@ -71,7 +71,7 @@ void jobs_forget(struct node *n)
 
 void jobs_ask(struct node *n)
 {
-    if (n->job_asked)
+    if (n->job_asked || n->install.any)
         return;
     if (!n->primary && !n->frame_wanted && !n->cut_wanted)
         append_tail(n);

@@ -195,7 +195,7 @@ static void told(struct node *n, struct link *l, const struct peer_message *m)
     step(n, &e);
     if (m->kind == PEER_REFUSE && !n->primary && n->repl.refusal == REFUSE_NO_LOG &&
         n->repl.refusal_sentence[0] != '\0')
-        n->copy_wanted = true;
+        n->copy.wanted = true;
     l = links_find(n, number);
     if (l == NULL)
         return;
@@ -204,6 +204,7 @@ static void told(struct node *n, struct link *l, const struct peer_message *m)
     if (m->kind == PEER_WELCOME && l->known) {
         n->call_wait_us = 0;
         n->trouble[0] = '\0';
+        copy_forget(n, false);
         order_say(n, "connected to the primary, %s", l->name);
     }
     if (m->kind == PEER_COMMIT)
@@ -247,10 +248,11 @@ static void handle(struct node *n, struct link *l, const struct peer_message *m)
 }
 
 /* What has to wait: entries while promise or cut are not durable, or while too many are not
- * applied. */
+ * applied; pieces of a copy while too much is not written. */
 static bool must_wait(const struct node *n, const struct link *l)
 {
-    return l->out && (n->repl.stage == REPL_SETTLING || n->tail_bytes > TAIL_BYTES_MAX);
+    return l->out && (n->repl.stage == REPL_SETTLING || n->tail_bytes > TAIL_BYTES_MAX ||
+                      n->copy.bytes > COPY_AHEAD_BYTES_MAX);
 }
 
 size_t links_received(void *node, struct net_conn *conn, struct span input, bool end)
@@ -341,7 +343,7 @@ void links_tick(struct node *n)
         if (l->number != 0 && !l->ending && !l->out && !l->known &&
             now_us > l->opened_us + HELLO_US)
             rubbish(n, l, "it did not say hello in time");
-        else if (l->number != 0 && !l->ending && l->copying &&
+        else if (l->number != 0 && !l->ending && l->copying && !l->paused &&
                  now_us > net_conn_active_us(l->conn) + COPY_SILENT_US) {
             link_say(n, l, "the full copy has come to a halt");
             links_end(n, l, false);
@@ -351,7 +353,7 @@ void links_tick(struct node *n)
 
 void links_call(struct node *n)
 {
-    if (n->up != NULL || n->calling || n->diverged || n->copy.checking ||
+    if (n->up != NULL || n->calling || n->diverged || !copy_may_call(n) ||
         n->repl.stage != REPL_ALONE || clock_mono_us(n->o.clock) < n->call_us)
         return;
     struct help_job *job = help_job_create();
@@ -394,7 +396,7 @@ void links_called(struct node *n, struct help_job *job)
     job->fd = -1;
     l->out = true;
     n->up = l;
-    if (n->copy_wanted) {
+    if (n->copy.wanted) {
         copy_ask(n, l);
         return;
     }

@@ -30,7 +30,7 @@ static int make_bells(struct node *n)
     return rc == 0 ? untold_init(&n->untold) : rc;
 }
 
-static void make_step(struct node *n)
+void node_make_step(struct node *n)
 {
     const struct settings *set = n->o.settings;
     const struct identity *i = &n->dir.identity;
@@ -69,7 +69,7 @@ int node_open(struct node **out, const struct node_options *o, char *why, size_t
     pthread_mutex_init(&n->lock, NULL);
     pthread_cond_init(&n->help_wanted, NULL);
     pthread_cond_init(&n->keep_wanted, NULL);
-    n->copy.fd = -1;
+    n->checkpoint.fd = -1;
     snprintf(why, why_bytes, "out of memory or file descriptors");
     int rc = make_bells(n);
     if (rc == 0)
@@ -85,7 +85,7 @@ int node_open(struct node **out, const struct node_options *o, char *why, size_t
         node_close(n);
         return rc;
     }
-    make_step(n);
+    node_make_step(n);
     *out = n;
     return 0;
 }
@@ -135,8 +135,7 @@ int node_drop(void *node, struct span name)
     return free ? 0 : ERR_BUSY;
 }
 
-/* All threads but the order thread, which may stop and start them again. */
-static int start_workers(struct node *n)
+int node_start_workers(struct node *n)
 {
     atomic_store(&n->stop_log, false);
     atomic_store(&n->keep_stop, false);
@@ -146,11 +145,15 @@ static int start_workers(struct node *n)
         pthread_create(&n->keep_thread, NULL, keep_run, n) != 0 ||
         pthread_create(&n->help_thread, NULL, help_run, n) != 0)
         return ERR_SYSTEM;
+    n->workers = true;
     return 0;
 }
 
-static void stop_workers(struct node *n)
+void node_stop_workers(struct node *n)
 {
+    if (!n->workers)
+        return;
+    n->workers = false;
     pthread_mutex_lock(&n->lock);
     n->help_stop = true;
     atomic_store(&n->keep_stop, true);
@@ -172,36 +175,8 @@ int node_start(struct node *n, struct write_port *ports, unsigned ports_count)
     n->ports_count = ports_count;
     int rc = untold_start(n);
     if (rc == 0)
-        rc = start_workers(n); /* where it fails, the caller ends the process */
+        rc = node_start_workers(n); /* where it fails, the caller ends the process */
     return rc == 0 && pthread_create(&n->order_thread, NULL, order_run, n) != 0 ? ERR_SYSTEM : rc;
-}
-
-/* By the order thread of a backup without a link: what it had is given up for the copy, and it
- * begins again with that. Slow, while nothing else could be done. */
-void node_install(struct node *n)
-{
-    char why[512] = "";
-    bool proved = n->proved; /* what was good enough to be read is older than what comes */
-    stop_workers(n);
-    n->job_asked = n->frame_wanted = n->save_wanted = n->cut_wanted = false;
-    atomic_store(&n->logged, false); /* of what is removed now */
-    tail_cut(n, n->state.applied);
-    log_close(n->log);
-    n->log = NULL;
-    int rc = data_dir_begin_install(&n->dir);
-    if (rc == 0)
-        rc = recover_again(n, why, sizeof why);
-    if (rc != 0) {
-        char sentence[600];
-        snprintf(sentence, sizeof sentence, "the full copy cannot be taken over: %s", why);
-        n->o.fatal(sentence);
-    }
-    n->proved = n->proved || proved;
-    make_step(n);
-    n->published_us = 0;
-    if (start_workers(n) != 0)
-        n->o.fatal("cannot start threads");
-    order_begin(n);
 }
 
 int node_stop(struct node *n)
@@ -212,7 +187,10 @@ int node_stop(struct node *n)
     order_wake(n);
     bell_ring(&n->log_bell);
     pthread_join(n->order_thread, NULL);
-    stop_workers(n);
+    install_stop(n);
+    node_stop_workers(n);
+    if (n->log == NULL) /* of an install that was begun: the next start does it */
+        return 0;
     int rc = store_sync(n->store);
     if (rc != 0)
         data_dir_distrust(&n->dir);
@@ -248,7 +226,8 @@ void node_close(struct node *n)
     log_close(n->log);
     if (n->store != NULL)
         store_slot_finish(&n->slot);
-    copy_finish(n);
+    part_finish(n);
+    checkpoint_forget(n);
     tail_free(n->tail);
     free_batches(n->pending);
     free_batches(n->flight.batches);

@@ -103,8 +103,8 @@ static void help_done(struct node *n)
             links_called(n, job);
         else if (job->kind == HELP_CHUNK)
             copy_chunk_read(n, job);
-        else if (job->kind == HELP_CHECK)
-            copy_checked(n, job);
+        else if (job->kind >= HELP_PART_BEGIN)
+            copy_written(n, job);
         else if (job->kind == HELP_READ)
             ship_read(n, job);
         else
@@ -158,7 +158,8 @@ static void turn_end(void *node)
     drop_asked(n);
     help_done(n);
     jobs_done(n);
-    if (n->retry_us != 0 && clock_mono_us(n->o.clock) >= n->retry_us)
+    install_if_due(n);
+    if (n->retry_us != 0 && !n->install.any && clock_mono_us(n->o.clock) >= n->retry_us)
         apply(n);
     if (n->own_wanted && !n->flight.any) {
         n->own_wanted = false;
@@ -184,7 +185,7 @@ static void turn_end(void *node)
  * can be looked at; a primary's word is what others have, so it ends. */
 static void judge_scrub(struct node *n)
 {
-    if (!atomic_load_explicit(&n->rotten, memory_order_acquire) || n->diverged)
+    if (!atomic_load_explicit(&n->rotten, memory_order_acquire) || n->diverged || n->install.any)
         return;
     data_dir_distrust(&n->dir);
     if (n->primary)
@@ -201,7 +202,8 @@ static void tick(void *node, uint64_t mono_us)
     step(n, &(struct repl_event){.kind = REPL_TIME, .now_us = mono_us});
     links_tick(n);
     copy_tick(n);
-    (void)space_find(n); /* it comes back also where nobody writes */
+    if (!n->install.any)
+        (void)space_find(n); /* it comes back also where nobody writes */
     checkpoint_if_due(n);
     judge_scrub(n);
     if (!n->primary)

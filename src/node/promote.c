@@ -68,7 +68,7 @@ static int look_at_checkpoint(const struct data_dir *d, struct look *l, struct l
                            DISK_READ_ONLY, &file);
     if (rc == 0) {
         d->disk->close(file);
-        rc = store_copy_check(path, &state, why, why_bytes);
+        rc = store_copy_check(path, NULL, &state, why, why_bytes);
     } else if (rc == ERR_NOT_FOUND && data_dir_has_log(d)) {
         rc = 0;
     } else {

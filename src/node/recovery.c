@@ -173,7 +173,11 @@ static int begin_with_checkpoint(struct node *n, char *why, size_t why_bytes)
     if (there(n, "records.mdb") || !there(n, "checkpoint.mdb"))
         return 0;
     data_dir_path(&n->dir, "checkpoint.mdb", path);
-    int rc = store_copy_check(path, &state, why, why_bytes);
+    int rc = 0;
+    if (n->checked != NULL)
+        state = *n->checked;
+    else
+        rc = store_copy_check(path, NULL, &state, why, why_bytes);
     /* A primary was restored from it, and there is nothing else to begin with. */
     if (rc != 0 && n->primary && n->dir.identity.installing)
         return rc;
@@ -449,7 +453,7 @@ static int open_both(struct node *n, struct store **store, char *why, size_t why
     return rc;
 }
 
-static void tell_position(struct node *n)
+void recover_tell(struct node *n)
 {
     atomic_store(&n->o.visible->seq, n->state.seq);
     atomic_store(&n->o.visible->applied, n->state.applied);
@@ -461,8 +465,7 @@ static void remove_leftovers(struct node *n)
 {
     if (n->suspect)
         return;
-    static const char *const names[] = {"records.mdb.untrusted", "records.new", "checkpoint.new",
-                                        "copy.part"};
+    static const char *const names[] = {"records.mdb.untrusted", "records.new", "checkpoint.new"};
     char path[PATH_BYTES_MAX];
     for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
         n->o.disk->remove(n->o.disk->context, data_dir_path(&n->dir, names[i], path));
@@ -488,7 +491,8 @@ int recover(struct node *n, char *why, size_t why_bytes)
         return rc;
     }
     remove_leftovers(n);
-    tell_position(n);
+    part_load(n);
+    recover_tell(n);
     return 0;
 }
 
@@ -498,9 +502,5 @@ int recover_again(struct node *n, char *why, size_t why_bytes)
     int rc = open_both(n, &store, why, why_bytes);
     if (rc != 0 && why[0] == '\0')
         snprintf(why, why_bytes, "%s", start_sentence(rc));
-    if (rc != 0)
-        return rc;
-    store_slot_swap(&n->slot, store);
-    tell_position(n);
-    return 0;
+    return rc;
 }

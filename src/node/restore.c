@@ -41,7 +41,7 @@ static int install(struct data_dir *d, const char *file, const struct store_stat
     rc = fill(disk, file, to);
     disk->close(to);
     if (rc == 0)
-        rc = store_copy_check(part, &copied, why, why_bytes);
+        rc = store_copy_check(part, NULL, &copied, why, why_bytes);
     if (rc == 0 && !same(state, &copied)) {
         snprintf(why, why_bytes, "%s was changed while it was read", file);
         rc = ERR_CORRUPT;
@@ -59,7 +59,7 @@ int node_restore(const struct disk *disk, const char *file, const char *data, co
     struct store_state state;
     struct data_dir d;
     why[0] = '\0';
-    int rc = store_copy_check(file, &state, why, why_bytes);
+    int rc = store_copy_check(file, NULL, &state, why, why_bytes);
     if (rc == 0)
         rc = data_dir_claim(&d, disk, data, why, why_bytes);
     if (rc != 0)
@@ -80,7 +80,7 @@ int node_restore(const struct disk *disk, const char *file, const char *data, co
 int node_check_backup(const char *file, struct restored *what, char *why, size_t why_bytes)
 {
     struct store_state state;
-    int rc = store_copy_check(file, &state, why, why_bytes);
+    int rc = store_copy_check(file, NULL, &state, why, why_bytes);
     if (rc == 0)
         *what = (struct restored){state.records, state.seq, state.digest};
     return rc;

@@ -294,7 +294,7 @@ static int await_copy(struct node *n, const struct suspicion *known, char *why, 
     int rc = recovery_take_state(n);
     if (rc == 0)
         rc = log_remove_all(n->o.disk, data_dir_path(&n->dir, "log.spare", path));
-    n->suspect = n->copy_wanted = true;
+    n->suspect = n->copy.wanted = true;
     n->dir.identity.hard.complete = false; /* written with the new identity */
     why[0] = '\0';
     return rc == 0 ? recovery_open_log(n, "log.spare", 0, &t, why, why_bytes) : rc;

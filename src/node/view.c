@@ -86,8 +86,13 @@ static void view_backup(struct node *n, struct status_view *v)
         n->behind_us = 0;
     else if (n->behind_us == 0)
         n->behind_us = r->now_us;
-    v->copy_bytes = n->copy.in.bytes;
-    v->copy_got = n->copy.in.got;
+    v->copy_bytes = n->copy.part.bytes;
+    v->copy_got = n->copy.part.got;
+    v->copy_bytes_per_s = copy_rate(n);
+    v->copy_state = n->install.any && atomic_load(&n->install.checked) ? "installing"
+                    : n->install.any || n->copy.due                    ? "checking"
+                    : n->copy.part.open && n->up != NULL               ? "coming"
+                                                                       : "waiting";
     v->lag_ms = n->behind_us != 0 ? (r->now_us - n->behind_us) / 1000 : 0;
     view_set(n, v);
 }

@@ -36,7 +36,9 @@ struct status_view {
     bool connected;                /* a backup: in session with its primary */
     bool in_sync;                  /* this server is */
     uint64_t copy_bytes, copy_got; /* a backup: of a full copy that comes; 0: none does */
-    uint64_t lag_ms;               /* a backup: since when it has not applied what is committed */
+    uint64_t copy_bytes_per_s;
+    const char *copy_state;
+    uint64_t lag_ms; /* a backup: since when it has not applied what is committed */
     unsigned set_count;
     char set[STATUS_BACKUPS_MAX][APP_NAME_BYTES_MAX + 1]; /* names of those in sync */
     unsigned backups_count;

@@ -174,6 +174,7 @@ static void add_copy_ask(struct buf *to, const struct peer_copy_ask *a)
     add_u32(to, a->group);
     add_server(to, &a->server);
     add_point(to, &a->have);
+    add_u64(to, a->seal);
     add_u64(to, a->offset);
 }
 
@@ -182,6 +183,7 @@ static void add_copy_head(struct buf *to, const struct peer_copy_head *h)
     buf_add(to, h->cluster, PEER_ID_BYTES);
     add_point(to, &h->at);
     add_u64(to, h->bytes);
+    add_u64(to, h->seal);
     add_u64(to, h->offset);
 }
 
@@ -390,6 +392,7 @@ static void take_copy_ask(struct cursor *c, struct peer_copy_ask *a)
     a->group = take_u32(c);
     take_server(c, &a->server);
     a->have = take_point(c);
+    a->seal = take_u64(c);
     a->offset = take_u64(c);
 }
 
@@ -398,6 +401,7 @@ static void take_copy_head(struct cursor *c, struct peer_copy_head *h)
     take_bytes(c, h->cluster, PEER_ID_BYTES);
     h->at = take_point(c);
     h->bytes = take_u64(c);
+    h->seal = take_u64(c);
     h->offset = take_u64(c);
     c->bad = c->bad || h->offset > h->bytes || h->bytes == 0 || h->at.index == 0;
 }

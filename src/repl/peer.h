@@ -143,6 +143,7 @@ struct peer_copy_ask {
     uint32_t group;
     struct peer_server server;
     struct peer_point have; /* of the copy that it has a part of; index 0: none */
+    uint64_t seal;          /* of that copy: the hash that it ends with */
     uint64_t offset;        /* of that part's end */
 };
 
@@ -150,6 +151,7 @@ struct peer_copy_head {
     unsigned char cluster[PEER_ID_BYTES];
     struct peer_point at; /* the state that the copy is of */
     uint64_t bytes;       /* of the whole file */
+    uint64_t seal;        /* the hash that it ends with: no other copy has the same */
     uint64_t offset;      /* of the first chunk: where the part ends, or 0 */
 };
 

@@ -172,7 +172,7 @@ int store_copy(struct store *s, int fd)
 /* --- Checking one --- */
 
 /* Compares the whole file with its seal. */
-static int seal_check(int fd, uint64_t file_bytes, char *block)
+static int seal_check(int fd, uint64_t file_bytes, const struct store_pace *pace, char *block)
 {
     struct seal seal = {0};
     size_t got;
@@ -185,6 +185,10 @@ static int seal_check(int fd, uint64_t file_bytes, char *block)
             return rc == 0 ? ERR_CORRUPT : rc;
         }
         seal_add(&seal, block, bytes);
+        rc = pace ? pace->passed(pace->context, bytes) : 0;
+        if (rc != 0) {
+            return rc;
+        }
     }
     char expected[SEAL_BYTES], found[SEAL_BYTES];
     seal_encode(&seal, expected);
@@ -195,7 +199,8 @@ static int seal_check(int fd, uint64_t file_bytes, char *block)
     return rc;
 }
 
-static int bytes_check(const char *path, uint64_t *file_bytes, char *why, size_t why_bytes)
+static int bytes_check(const char *path, const struct store_pace *pace, uint64_t *file_bytes,
+                       char *why, size_t why_bytes)
 {
     struct stat file;
     char *block = malloc(BLOCK_BYTES);
@@ -207,14 +212,16 @@ static int bytes_check(const char *path, uint64_t *file_bytes, char *why, size_t
         rc = error_of(errno);
     } else if (file.st_size > SEAL_BYTES) {
         *file_bytes = (uint64_t)file.st_size;
-        rc = seal_check(fd, *file_bytes, block);
+        rc = seal_check(fd, *file_bytes, pace, block);
     }
     if (rc == ERR_CORRUPT) {
         snprintf(why, why_bytes, "%s is not a whole copy: its bytes are not those of its seal",
                  path);
     } else if (rc != 0) {
         snprintf(why, why_bytes, "%s: %s", path,
-                 rc == ERR_NO_MEMORY ? "out of memory" : strerror(errno));
+                 rc == ERR_NO_MEMORY ? "out of memory"
+                 : rc == ERR_BUSY    ? "it was not read to its end"
+                                     : strerror(errno));
     }
     if (fd >= 0) {
         close(fd);
@@ -223,12 +230,13 @@ static int bytes_check(const char *path, uint64_t *file_bytes, char *why, size_t
     return rc;
 }
 
-static int records_check(struct store_txn *reader, struct store_state *state)
+static int records_check(struct store_txn *reader, const struct store_pace *pace,
+                         struct store_state *state)
 {
     uint64_t digest, records;
     int rc = store_reader_renew(reader);
     if (rc == 0) {
-        rc = store_digest_recompute(reader, &digest, &records);
+        rc = store_digest_recompute(reader, pace, &digest, &records);
     }
     if (rc == 0) {
         *state = *store_state(reader);
@@ -237,10 +245,11 @@ static int records_check(struct store_txn *reader, struct store_state *state)
     return rc;
 }
 
-int store_copy_check(const char *path, struct store_state *state, char *why, size_t why_bytes)
+int store_copy_check(const char *path, const struct store_pace *pace, struct store_state *state,
+                     char *why, size_t why_bytes)
 {
     uint64_t file_bytes = 0;
-    int rc = bytes_check(path, &file_bytes, why, why_bytes);
+    int rc = bytes_check(path, pace, &file_bytes, why, why_bytes);
     if (rc != 0) {
         return rc;
     }
@@ -258,7 +267,7 @@ int store_copy_check(const char *path, struct store_state *state, char *why, siz
     struct store_txn *reader = NULL;
     rc = store_reader_create(s, &reader);
     if (rc == 0) {
-        rc = records_check(reader, state);
+        rc = records_check(reader, pace, state);
     }
     if (rc != 0) {
         snprintf(why, why_bytes, "%s: %s", path,
@@ -268,4 +277,18 @@ int store_copy_check(const char *path, struct store_state *state, char *why, siz
     store_reader_destroy(reader);
     store_close(s);
     return rc;
+}
+
+int store_copy_seal(int fd, uint64_t *seal)
+{
+    struct stat file;
+    char found[SEAL_BYTES];
+    if (fstat(fd, &file) != 0)
+        return error_of(errno);
+    if (file.st_size <= SEAL_BYTES ||
+        pread(fd, found, sizeof found, file.st_size - SEAL_BYTES) != SEAL_BYTES ||
+        memcmp(found, seal_word, sizeof seal_word) != 0)
+        return ERR_CORRUPT;
+    *seal = get_u64_be(found + 16);
+    return 0;
 }

@@ -36,10 +36,15 @@ int store_copy(struct store *s, int fd);
  * Checks a copy in a file that nobody has open: first the bytes by the seal, then the records by
  * digest and number. 0: it is whole, and this is its state. Reads the file twice; needs little
  * memory; changes nothing and makes no file. Once the copy was opened and written to as a store, it
- * is no copy any more. `why` as in store_open.
+ * is no copy any more. `why` as in store_open; `pace` is asked in both readings, and may be NULL.
  *
  * ERR_CORRUPT: it is cut short, damaged, or was none; ERR_NEWER; ERR_NO_MEMORY, ERR_IO, ERR_SYSTEM.
  */
-int store_copy_check(const char *path, struct store_state *state, char *why, size_t why_bytes);
+int store_copy_check(const char *path, const struct store_pace *pace, struct store_state *state,
+                     char *why, size_t why_bytes);
+
+/* The hash in the seal of a file that was checked: no two copies have the same. ERR_CORRUPT: there
+ * is no seal. */
+int store_copy_seal(int fd, uint64_t *seal);
 
 #endif

@@ -8,7 +8,7 @@
 #include "store/digest.h"
 #include "store/txn.h"
 
-enum { ROW_KEY_BYTES = 12, ROW_HEAD_BYTES = 8 };
+enum { ROW_KEY_BYTES = 12, ROW_HEAD_BYTES = 8, PACE_BYTES = 256 * 1024 };
 
 static struct span row_key(char to[ROW_KEY_BYTES], uint32_t collection, uint64_t id)
 {
@@ -148,15 +148,26 @@ int store_record_del(struct store_txn *txn, struct span name, uint32_t collectio
     return rc;
 }
 
-int store_digest_recompute(struct store_txn *txn, uint64_t *digest, uint64_t *records)
+int store_digest_recompute(struct store_txn *txn, const struct store_pace *pace, uint64_t *digest,
+                           uint64_t *records)
 {
     *digest = *records = 0;
     uint32_t collection = 0;
+    uint64_t unpaced = 0;
     struct store_record r = {0};
     int rc;
     while ((rc = record_seek(txn, &collection, r.id + 1, &r)) == 0) {
         *digest += digest_record(collection, &r);
         ++*records;
+        unpaced += r.text.bytes;
+        if (unpaced < PACE_BYTES || !pace) {
+            continue;
+        }
+        rc = pace->passed(pace->context, unpaced);
+        unpaced = 0;
+        if (rc != 0) {
+            return rc;
+        }
     }
     return rc == ERR_NOT_FOUND ? 0 : rc;
 }

@@ -164,8 +164,14 @@ int store_set_get(struct store_txn *txn, struct span *set); /* ERR_NOT_FOUND; sp
  * quarter of a second from memory. It cannot be done in pieces over several snapshots, since the
  * sum of what was walked changes with writes behind the walk; and while the one snapshot is held,
  * pages that writes free are not used again, so the file grows by what is written meanwhile. How
- * often, and for how large a store, is the caller's to decide.
+ * often, how fast, and for how large a store, is the caller's to decide.
  */
-int store_digest_recompute(struct store_txn *txn, uint64_t *digest, uint64_t *records);
+struct store_pace { /* asked now and then with how many bytes were read since: may wait */
+    int (*passed)(void *context, uint64_t bytes); /* 0, or an error, which ends it */
+    void *context;
+};
+/* `pace` NULL: as fast as it goes. */
+int store_digest_recompute(struct store_txn *txn, const struct store_pace *pace, uint64_t *digest,
+                           uint64_t *records);
 
 #endif

@@ -4,7 +4,7 @@ import os
 import re
 import time
 
-from cluster import Cluster, Member, sentence
+from cluster import Cluster, Load, Member, sentence, verify
 from copies import FLAGS, NO_CHECKPOINTS, SEGMENT_MB, ask_all, fill_base, grow, has, log_mb, trim, trimmed_data
 from harness import Server, Suite, ask, check, equal, folder, refused, wait_until
 
@@ -35,6 +35,10 @@ def position(server):
 def crash(server, boot):
     """As far as files show: what the page cache had is kept, but need not have been."""
     server.kill()
+    next_boot(boot)
+
+
+def next_boot(boot):
     with open(boot, "a", encoding="ascii") as file:
         file.write("another\n")
     with open(boot, "r", encoding="ascii") as file:
@@ -83,6 +87,36 @@ def after_a_crash_of_the_machine_all_is_there_from_checkpoint_and_log():
             equal(position(server), before, "position and digest")
             equal(ask(server, "GET", "/after").text, listed, "the records behind the checkpoint")
             check(not has(server, "records.mdb.untrusted"), "what was put aside is removed")
+
+
+@suite.alone
+def logs_stay_small_on_every_server_of_a_cluster():
+    with Cluster(1, *FLAGS) as cluster:
+        fill_base(cluster.primary)
+        for _ in range(2):
+            trim(cluster.primary)
+        for server in cluster.servers:
+            cluster.wait(lambda server=server: log_mb(server) <= 5 * SEGMENT_MB, f"the log of {server.name} is small")
+        cluster.wait_equal()
+
+
+@suite.alone
+def after_crashes_of_all_machines_a_cluster_with_trimmed_logs_has_all():
+    boot = boot_file()
+    with Cluster(1, *FLAGS, "--boot-id-file", boot) as cluster:
+        load = Load(cluster.servers)
+        load.progress()
+        fill_base(cluster.primary)
+        trim(cluster.primary)
+        for _ in range(2):
+            load.progress(5)
+            cluster.kill()
+            next_boot(boot)
+            for server in cluster.servers:
+                server.begin()
+            cluster.wait_in_sync()
+        load.progress(5)
+        verify(cluster, load)
 
 
 @suite.alone
@@ -224,10 +258,11 @@ def a_checkpoint_that_rots_is_found_by_the_scrub_and_made_anew():
     data = trimmed_data()
     path = os.path.join(data, "checkpoint.mdb")
     with Server(*NO_CHECKPOINTS, "--scrub-s", "1", data=data) as server:
-        for change_it in (lambda: change(path, 100_000), lambda: os.remove(path)):
-            before = os.stat(path).st_ino
-            change_it()
-            wait_until(lambda: has(server, "checkpoint.mdb") and os.stat(path).st_ino != before, "another checkpoint")
+        change(path, 100_000)
+        changed = os.stat(path).st_mtime_ns
+        wait_until(lambda: os.stat(path).st_mtime_ns != changed, "another checkpoint")
+        os.remove(path)
+        wait_until(lambda: has(server, "checkpoint.mdb"), "another checkpoint where there was none")
         check("another one is made" in server.err(), f"it says so: {server.err()!r}")
 
 

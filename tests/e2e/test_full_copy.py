@@ -90,13 +90,14 @@ def a_backup_that_was_away_for_too_long_gets_one_and_reads_go_on_meanwhile():
         for n, answer in enumerate(made, 1):
             equal(busan.ask("GET", f"/kept/{n}").text, answer.text, f"/kept/{n} at busan, while its copy comes")
         equal(busan.status()["writable"], False, "writable")
-        seen = set()
+        at = [0]
 
         def changed():
-            answer = busan.ask("GET", "/kept/2")
+            answer, seq = busan.ask("GET", "/kept/2"), busan.status()["seq"]
+            check(seq >= at[0], f"busan was at seq {at[0]}, and is at {seq}")
+            at[0] = seq
             check(answer.status in (200, 503), f"/kept/2 at busan was answered {answer.text}")
             check(answer.status == 503 or answer.text in (made[1].text, '{"id":2,"n":"changed"}'), f"{answer.text}")
-            seen.add(answer.text)
             return "changed" in answer.text
         cluster.wait(changed, "what was written meanwhile")
         cluster.wait_in_sync()
@@ -172,6 +173,19 @@ def the_rate_is_kept():
         load.progress()
         verify(cluster, load)
         cluster.whole()
+
+
+@suite.alone
+def at_the_lowest_rate_a_copy_comes_little_by_little():
+    with Trimmed("--copy-bytes-per-s", "1KiB") as cluster:
+        busan = begin(cluster, "busan")
+        here = [copied(busan)[0]]
+        for _ in range(8):
+            cluster.wait(lambda: copied(busan)[0] > here[-1], "more of it", 3)
+            here.append(copied(busan)[0])
+        check(here[-1] < 20_000, f"bytes of the copy: {here}")
+        status = busan.status()["copy"]
+        check(status["state"] == "coming" and status["percent"] == 0 and 0 < status["bytes_per_s"] < 3000, f"{status}")
 
 
 @suite.alone

@@ -1,9 +1,10 @@
-"""Full copies that are cut off: whoever dies or stands still in the middle, it ends in sync, and no half is served."""
+"""Full copies that are cut off: whoever dies or stands still in the middle, it goes on, and no half is served."""
 
 import os
+import shutil
 
-from cluster import Load, verify
-from copies import Trimmed, copied, has, in_the_middle
+from cluster import Load, Relay, verify
+from copies import Trimmed, copied, fill_base, has, in_the_middle, trim
 from harness import Failed, Suite, check, equal, wait_until
 
 SLOW = ("--copy-bytes-per-s", "2MiB")  # about three seconds for what there is
@@ -23,14 +24,18 @@ def serves_no_half(server, known):
 
 
 @suite.alone
-def after_a_kill_of_the_primary_a_copy_goes_on():
+def after_each_kill_of_the_primary_a_copy_goes_on_where_it_was():
     with Trimmed(*SLOW) as cluster:
         busan = cluster.join_without_waiting("busan")
-        for share in (0.2, 0.6):
-            in_the_middle(cluster, busan, share)
+        last = 0
+        for share in (0.1, 0.4, 0.7):
+            here, _ = in_the_middle(cluster, busan, share)
+            check(here > last, f"{here} bytes, after {last}")
+            last = here
             cluster.primary.kill()
             serves_no_half(busan, cluster.known)
             cluster.primary.start()
+            cluster.wait(lambda: copied(busan)[0] >= last or busan.ready(), "it goes on from where it was")
         cluster.whole()
         check("from where it was cut off" in busan.err(), f"it says so: {busan.err()!r}")
         load = Load(cluster.servers)
@@ -50,18 +55,109 @@ def after_a_stand_still_of_the_primary_a_copy_goes_on():
         cluster.whole()
 
 
+def goes_on(cluster, server, least=1):
+    """After a start: with what was here, and says so."""
+    cluster.wait(lambda: "from where it was cut off" in server.err(), f"{server.name} goes on")
+    here, _ = copied(server)
+    check(here == 0 or here >= least, f"{here} bytes of the copy are here, of at least {least}")
+
+
 @suite.alone
-def a_backup_that_is_killed_in_the_middle_of_its_copy_gets_another():
+def a_backup_that_is_killed_or_stopped_in_the_middle_of_its_copy_goes_on_after_its_start():
     with Trimmed(*SLOW) as cluster:
         busan = cluster.join_without_waiting("busan")
         load = Load([cluster.primary])
-        for share in (0.1, 0.5):
+        for share, end in ((0.3, busan.kill), (0.6, busan.stop)):
             in_the_middle(cluster, busan, share)
-            busan.kill()
+            end()
             busan.begin()
             serves_no_half(busan, cluster.known)
+            goes_on(cluster, busan)
         load.progress()
         verify(cluster, load)
+        cluster.whole()
+        check(not has(busan, "copy.0") and not has(busan, "copy.part"), "nothing of the copy is left")
+
+
+@suite.alone
+def a_backup_and_its_primary_that_are_killed_go_on_with_the_copy():
+    with Trimmed(*SLOW) as cluster:
+        busan = cluster.join_without_waiting("busan")
+        in_the_middle(cluster, busan, 0.4)
+        busan.kill()
+        cluster.primary.kill()
+        busan.begin()
+        serves_no_half(busan, cluster.known)
+        cluster.wait(lambda: copied(busan)[0] > 0, "it knows what it has")
+        equal(busan.status()["copy"]["state"], "waiting", "state of the copy without a primary")
+        cluster.primary.start()
+        goes_on(cluster, busan)
+        cluster.whole()
+
+
+@suite.alone
+def another_checkpoint_meanwhile_and_the_copy_begins_anew():
+    with Trimmed(*SLOW) as cluster:
+        seoul = cluster.primary
+        busan = cluster.join_without_waiting("busan")
+        in_the_middle(cluster, busan, 0.4)
+        busan.kill()
+        seoul.stop()
+        shutil.rmtree(seoul.data)
+        seoul.command = [word for word in seoul.command if word not in SLOW]
+        seoul.start()  # another cluster, with other records
+        fill_base(seoul)
+        trim(seoul)
+        cluster.known = seoul.ask("GET", "/base/1").text
+        busan.begin()
+        cluster.whole()
+        check("from where it was cut off" not in busan.err(), f"it begins anew: {busan.err()!r}")
+
+
+@suite.alone
+def a_copy_over_a_link_that_breaks_again_and_again_comes_whole():
+    with Trimmed(*SLOW) as cluster:
+        relay = Relay(cluster.primary)
+        try:
+            busan = cluster.join_without_waiting("busan", through=relay)
+            for share in (0.1, 0.3, 0.5, 0.7):
+                in_the_middle(cluster, busan, share)
+                relay.cut()
+                serves_no_half(busan, cluster.known)
+            cluster.whole()
+        finally:
+            relay.close()
+
+
+@suite.alone
+def a_note_of_a_part_that_is_damaged_or_is_of_no_part_is_of_no_use():
+    with Trimmed(*SLOW) as cluster:
+        busan = cluster.join_without_waiting("busan")
+        for harm in ("copy.part", "copy.0"):
+            in_the_middle(cluster, busan, 0.4)
+            busan.kill()
+            for name in ("copy.0", "copy.1") if harm == "copy.0" else (harm,):
+                with open(os.path.join(busan.data, name), "r+b") as file:
+                    file.truncate(30)
+            busan.begin()
+            cluster.wait(lambda: "a full copy of" in busan.err(), "a copy comes")
+            check("from where it was cut off" not in busan.err(), f"it begins anew: {busan.err()!r}")
+        cluster.whole()
+
+
+@suite.alone
+def a_part_that_was_changed_on_the_disk_is_found_out_and_comes_anew():
+    with Trimmed(*SLOW) as cluster:
+        busan = cluster.join_without_waiting("busan")
+        in_the_middle(cluster, busan, 0.5)
+        busan.kill()
+        with open(os.path.join(busan.data, "copy.part"), "r+b") as file:
+            file.seek(300_000)
+            file.write(b"rubbish")
+        busan.begin()
+        goes_on(cluster, busan)
+        cluster.wait(lambda: "is not whole, and is asked for once more" in busan.err(), "it is found out")
+        serves_no_half(busan, cluster.known)
         cluster.whole()
 
 
@@ -89,33 +185,6 @@ def a_backup_that_is_killed_while_its_copy_is_installed_ends_in_sync():
         cluster.wait_in_sync()
         load.progress()
         verify(cluster, load)
-        cluster.whole()
-
-
-@suite.alone
-def a_backup_that_is_stopped_cleanly_in_its_copy_gets_another():
-    with Trimmed(*SLOW) as cluster:
-        busan = cluster.join_without_waiting("busan")
-        in_the_middle(cluster, busan)
-        busan.stop()
-        busan.begin()
-        serves_no_half(busan, cluster.known)
-        cluster.whole()
-        equal(has(busan, "copy.part"), False, "a part is left")
-
-
-@suite.alone
-def a_copy_that_is_cut_again_and_again_makes_progress():
-    with Trimmed(*SLOW) as cluster:
-        busan = cluster.join_without_waiting("busan")
-        last = 0
-        for share in (0.1, 0.3, 0.5, 0.7):
-            here, _ = in_the_middle(cluster, busan, share)
-            check(here > last, f"{here} bytes, after {last}")
-            last = here
-            cluster.primary.kill()
-            cluster.primary.start()
-            cluster.wait(lambda: copied(busan)[0] >= last, "it goes on from where it was")
         cluster.whole()
 
 

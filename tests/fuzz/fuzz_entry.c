@@ -119,7 +119,7 @@ static struct store_state checked_state(struct store *s)
     int rc = store_reader_create(s, &txn);
     assert(rc == 0 && store_reader_renew(txn) == 0);
     uint64_t digest, records, keys = 0, seq = 0, time_us;
-    rc = store_digest_recompute(txn, &digest, &records);
+    rc = store_digest_recompute(txn, NULL, &digest, &records);
     const struct store_state state = *store_state(txn);
     assert(rc == 0 && digest == state.digest && records == state.records);
     while (store_key_oldest(txn, seq, &seq, &time_us) == 0) {

@@ -159,7 +159,7 @@ static int check_memory(struct image *i)
     uint64_t digest, records;
     int rc = store_write_begin(l.store, &txn);
     assert(rc == 0);
-    rc = store_digest_recompute(txn, &digest, &records);
+    rc = store_digest_recompute(txn, NULL, &digest, &records);
     store_write_abort(txn);
     i->state = l.state;
     local_remove(&l, &none);
@@ -173,7 +173,7 @@ int image_check(struct image *i, struct storage *where)
         return check_memory(i);
     snprintf(path, sizeof path, "%s/check.mdb", where->folder);
     write_file(path, span(i->at, i->bytes));
-    int rc = store_copy_check(path, &i->state, why, sizeof why);
+    int rc = store_copy_check(path, NULL, &i->state, why, sizeof why);
     unlink(path);
     return rc;
 }

@@ -152,7 +152,9 @@ static inline struct disk faulty_disk(enum fault fault, uint64_t nth, struct see
 
 struct place {
     char folder[64], data[80], boot[80];
-    bool backup; /* of a primary that does not answer */
+    bool backup; /* of a primary at this port of 127.0.0.1; 1: none answers */
+    unsigned primary_port;
+    uint64_t expected_index;
     struct seen *seen;
     unsigned
         first;   /* of the writes of a life, so that they are told from those of an earlier one */
@@ -197,6 +199,8 @@ static inline void wake(void *front)
 
 static inline int open_life(struct life *l, struct place *p, enum fault fault, uint64_t nth)
 {
+    char primary[40];
+    snprintf(primary, sizeof primary, "--primary=127.0.0.1:%u", p->primary_port);
     char *flags[] = {"--app-name",
                      "t",
                      "--data",
@@ -209,7 +213,7 @@ static inline int open_life(struct life *l, struct place *p, enum fault fault, u
                      "1",
                      "--log-bytes",
                      "1MiB",
-                     p->backup ? "--primary=127.0.0.1:1" : "--ack=all",
+                     p->backup ? primary : "--ack=all",
                      p->accept_loss ? "--accept-data-loss" : "--scrub-s=3600",
                      NULL};
     char *environment[] = {NULL};
@@ -292,7 +296,7 @@ static inline void note(const struct write_batch *b, unsigned n)
     watcher->id[n] = w->answered_id;
 }
 
-static inline void start_life(struct life *l, struct place *p, enum fault fault, uint64_t nth)
+static inline void begin_life(struct life *l, struct place *p, enum fault fault, uint64_t nth)
 {
     if (open_life(l, p, fault, nth) != 0)
         fatal(l->why);
@@ -301,6 +305,11 @@ static inline void start_life(struct life *l, struct place *p, enum fault fault,
     l->port.wake = wake;
     if (node_start(l->node, &l->port, 1) != 0)
         fatal("cannot start");
+}
+
+static inline void start_life(struct life *l, struct place *p, enum fault fault, uint64_t nth)
+{
+    begin_life(l, p, fault, nth);
     const struct timespec short_time = {.tv_nsec = 200 * 1000};
     for (uint64_t until = now_ms() + DEADLINE_MS; !atomic_load(&l->status.started);) {
         if (now_ms() > until)
@@ -447,6 +456,7 @@ static inline int setup(void **state)
     assert_non_null(mkdtemp(p->folder));
     snprintf(p->data, sizeof p->data, "%s/data", p->folder);
     snprintf(p->boot, sizeof p->boot, "%s/boot", p->folder);
+    p->primary_port = 1;
     p->seen =
         mmap(NULL, sizeof *p->seen, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_ptr_not_equal(p->seen, MAP_FAILED);

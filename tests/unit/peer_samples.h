@@ -83,11 +83,15 @@ static inline struct peer_message sample(enum peer_kind kind)
                                             .group = 3,
                                             .server = server("b", 4),
                                             .have = {.epoch = 5, .index = 6, .chain = 7},
+                                            .seal = 9,
                                             .offset = 8};
         break;
     case PEER_COPY_HEAD:
-        m.copy_head = (struct peer_copy_head){
-            .cluster = {1, 2}, .at = {.epoch = 3, .index = 4, .chain = 5}, .bytes = 7, .offset = 6};
+        m.copy_head = (struct peer_copy_head){.cluster = {1, 2},
+                                              .at = {.epoch = 3, .index = 4, .chain = 5},
+                                              .bytes = 7,
+                                              .seal = 9,
+                                              .offset = 6};
         break;
     case PEER_COPY_CHUNK:
         m.copy_chunk = (struct peer_copy_chunk){.offset = 1, .bytes = span_of("bytes")};

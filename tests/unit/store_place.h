@@ -120,10 +120,21 @@ static inline void del(struct store_txn *txn, const char *name, uint64_t id)
 static inline void assert_counted(struct store_txn *txn, uint64_t expected)
 {
     uint64_t digest, records;
-    assert_int_equal(store_digest_recompute(txn, &digest, &records), 0);
+    assert_int_equal(store_digest_recompute(txn, NULL, &digest, &records), 0);
     assert_int_equal(records, expected);
     assert_int_equal(store_state(txn)->records, expected);
     assert_int_equal(store_state(txn)->digest, digest);
+}
+
+static inline void put_text(struct store_txn *w, const char *name, uint64_t id, uint64_t seq,
+                            size_t bytes)
+{
+    char *text = malloc(bytes);
+    assert_non_null(text);
+    memset(text, (int)('a' + seq % 26), bytes);
+    const struct store_record r = {id, seq, span(text, bytes)};
+    assert_int_equal(store_record_put(w, span_of(name), collection(w, name).number, &r), 0);
+    free(text);
 }
 
 #endif

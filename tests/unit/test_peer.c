@@ -91,11 +91,13 @@ static void assert_same_copy(const struct peer_message *a, const struct peer_mes
         assert_same_server(&a->copy_ask.server, &b->copy_ask.server);
         assert_same_point(a->copy_ask.have, b->copy_ask.have);
         assert_true(a->copy_ask.group == b->copy_ask.group &&
+                    a->copy_ask.seal == b->copy_ask.seal &&
                     a->copy_ask.offset == b->copy_ask.offset);
     } else if (a->kind == PEER_COPY_HEAD) {
         assert_memory_equal(a->copy_head.cluster, b->copy_head.cluster, PEER_ID_BYTES);
         assert_same_point(a->copy_head.at, b->copy_head.at);
         assert_true(a->copy_head.bytes == b->copy_head.bytes &&
+                    a->copy_head.seal == b->copy_head.seal &&
                     a->copy_head.offset == b->copy_head.offset);
     } else {
         assert_int_equal(a->kind, PEER_COPY_CHUNK);

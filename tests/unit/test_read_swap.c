@@ -376,7 +376,7 @@ static uint64_t swap_for_copy(struct swaps *x, uint64_t applied)
     assert_true(fd >= 0);
     assert_int_equal(store_copy(store_slot_now(&x->slot), fd), 0);
     close(fd);
-    assert_int_equal(store_copy_check(path, &found, x->p->why, sizeof x->p->why), 0);
+    assert_int_equal(store_copy_check(path, NULL, &found, x->p->why, sizeof x->p->why), 0);
     assert_int_equal(found.applied, applied);
     struct store *next = store_at(x, 1);
     write_one(next, "notes", applied + 1, "text");

@@ -24,23 +24,12 @@ static void reopen(struct place *p)
     assert_int_equal(place_open(p), 0);
 }
 
-static void put_text(struct store_txn *w, uint64_t id, uint64_t seq, size_t bytes)
-{
-    char *text = malloc(bytes);
-    assert_non_null(text);
-    memset(text, (int)('a' + seq % 26), bytes);
-    const struct store_collection c = collection(w, "notes");
-    const struct store_record r = {id, seq, span(text, bytes)};
-    assert_int_equal(store_record_put(w, span_of("notes"), c.number, &r), 0);
-    free(text);
-}
-
 /* Records 1 to `records` of 150 bytes, in transactions of ten. */
 static void fill(struct store *s, uint64_t records)
 {
     struct store_txn *w = begin(s);
     for (uint64_t id = 1; id <= records; id++) {
-        put_text(w, id, id, 150);
+        put_text(w, "notes", id, id, 150);
         if (id % 10 == 0) {
             commit(w);
             w = begin(s);
@@ -133,7 +122,7 @@ static void a_killed_process_loses_no_commit_and_keeps_nothing_else(void **state
         if (place_open(p) == 0) {
             fill(p->s, 200);
             if (store_write_begin(p->s, &w) == 0) {
-                put_text(w, 201, 201, 3000);
+                put_text(w, "notes", 201, 201, 3000);
             }
         }
         raise(SIGKILL);
@@ -152,7 +141,7 @@ static void a_truncated_file_is_refused_at_every_page(void **state)
     struct place *p = *state;
     fill(p->s, 600);
     struct store_txn *w = begin(p->s);
-    put_text(w, 601, 601, 20000);
+    put_text(w, "notes", 601, 601, 20000);
     commit(w);
     const size_t page = (size_t)sysconf(_SC_PAGESIZE), used = store_bytes(p->s);
     place_close(p);
@@ -276,8 +265,9 @@ static void pages_freed_where_they_were_made_do_not_cut_the_file_short(void **st
     struct place *p = *state;
     for (uint64_t i = 1; i < 40; i++) {
         struct store_txn *w = begin(p->s);
-        put_text(w, 2 * i, i, 150);
-        put_text(w, 2 * i + 1, i, i * 60000); /* more than freed pages can hold, so at the end */
+        put_text(w, "notes", 2 * i, i, 150);
+        put_text(w, "notes", 2 * i + 1, i,
+                 i * 60000); /* more than freed pages can hold, so at the end */
         del(w, "notes", 2 * i + 1);
         commit(w);
         struct stat st;
@@ -308,7 +298,7 @@ static void a_commit_on_a_full_disk_fails_and_the_store_lives_on(void **state)
     for (uint64_t room = 0; room < 40; room++) {
         file_limit(store_bytes(p->s) + room * 1500);
         struct store_txn *w = begin(p->s);
-        put_text(w, 501 + room, 1000 + room, 200 * 1000);
+        put_text(w, "notes", 501 + room, 1000 + room, 200 * 1000);
         put(w, "tags", 1, 1, "lost");
         const int rc = store_write_commit(w);
         struct store_txn *r = snapshot(p->s);
@@ -320,7 +310,7 @@ static void a_commit_on_a_full_disk_fails_and_the_store_lives_on(void **state)
         assert_filled(p->s, 500 + room);
 
         w = begin(p->s); /* the same again, with space */
-        put_text(w, 501 + room, 1000 + room, 200 * 1000);
+        put_text(w, "notes", 501 + room, 1000 + room, 200 * 1000);
         commit(w);
         assert_filled(p->s, 501 + room);
     }
@@ -333,7 +323,7 @@ static void pages_in_the_file_are_used_where_the_disk_has_none_left(void **state
     struct place *p = *state;
     signal(SIGXFSZ, SIG_IGN);
     struct store_txn *w = begin(p->s);
-    put_text(w, 1, 1, 4 * MIB);
+    put_text(w, "notes", 1, 1, 4 * MIB);
     commit(w);
     w = begin(p->s);
     del(w, "notes", 1);
@@ -342,7 +332,7 @@ static void pages_in_the_file_are_used_where_the_disk_has_none_left(void **state
     file_limit(store_bytes(p->s));
     for (uint64_t id = 2; id < 100; id++) {
         w = begin(p->s);
-        put_text(w, id, id, 10000);
+        put_text(w, "notes", id, id, 10000);
         const int rc = store_write_commit(w);
         if (rc != 0) {
             file_limit(RLIM_INFINITY);
@@ -394,7 +384,7 @@ static void *watch(void *arg)
     }
     while (!w->stop) {
         uint64_t digest, records;
-        if (store_reader_renew(r) != 0 || store_digest_recompute(r, &digest, &records) != 0 ||
+        if (store_reader_renew(r) != 0 || store_digest_recompute(r, NULL, &digest, &records) != 0 ||
             digest != store_state(r)->digest || records != store_state(r)->records ||
             records % 7 != 0) {
             w->wrong++;
@@ -419,7 +409,7 @@ static void a_reading_thread_sees_whole_transactions(void **state)
         struct store_txn *w = begin(p->s);
         for (int i = 0; i < 7; i++) {
             seq++;
-            put_text(w, n < 100 ? seq : 1 + seq * 31 % 700, seq, 50 + seq % 3000);
+            put_text(w, "notes", n < 100 ? seq : 1 + seq * 31 % 700, seq, 50 + seq % 3000);
         }
         commit(w);
     }
