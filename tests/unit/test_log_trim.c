@@ -10,36 +10,9 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "support/log_case.h"
+#include "log_fill.h"
 
-enum {
-    SMALL = 100,                    /* one block */
-    MEDIUM = DISK_BLOCK_BYTES,      /* two */
-    LARGE = CASE_PAYLOAD_BYTES_MAX, /* three */
-    FRAMES = 12,                    /* of `fill`, three in each segment */
-    SEGMENTS = 4,
-    ANY = 1 << 30, /* more than there is */
-};
-
-static void opened(struct log_case *c, uint64_t from, uint64_t committed)
-{
-    int code = case_open(c, from, committed);
-    if (code != 0)
-        print_error("%d: %s\n", code, c->why);
-    assert_int_equal(code, 0);
-}
-
-/* Frames of one to three entries in four segments, and perhaps a fifth that is prepared. */
-static void fill(struct log_case *c, bool prepared)
-{
-    static const size_t bytes[FRAMES] = {SMALL, LARGE,  MEDIUM, LARGE, LARGE, SMALL,
-                                         SMALL, MEDIUM, LARGE,  LARGE, SMALL, MEDIUM};
-    for (uint32_t i = 0; i < FRAMES; i++)
-        case_append_frames(c, 1, bytes[i], i % 3 + 1);
-    if (prepared)
-        assert_int_equal(log_prepare(c->log), 0);
-    assert_int_equal(log_bytes(c->log), (SEGMENTS + prepared) * CASE_SEGMENT_BYTES);
-}
+enum { ANY = 1 << 30 /* more than there is */ };
 
 static void begin(struct log_case *c, bool real, bool prepared, uint64_t seed)
 {
