@@ -237,9 +237,10 @@ void copy_told(struct node *n, struct link *l, const struct peer_message *m)
         why = begin_part(n, &m->copy_head);
     else if (m->kind == PEER_COPY_CHUNK)
         why = add_to_part(n, &m->copy_chunk);
-    /* Another primary's log may reach: the next call says hello again. */
+    /* Another primary's log may reach: the next call says hello again, but for a suspect backup,
+     * which wants nothing but a copy (S11). */
     if (m->kind == PEER_COPY_HEAD && why != NULL)
-        n->copy.wanted = false;
+        n->copy.wanted = n->repl.o.suspect;
     if (why != NULL)
         link_say(n, l, why);
     if (why != NULL || full_copy_whole(&n->copy.part))
