@@ -104,7 +104,7 @@ int log_look(const struct disk *disk, const char *folder, uint64_t from, log_fra
 /* A place where a log does not go on as it should. */
 struct log_gap {
     uint64_t segment, byte; /* where it begins */
-    enum { GAP_DAMAGED, GAP_UNREADABLE, GAP_MISSING } kind;
+    enum log_gap_kind { GAP_DAMAGED, GAP_UNREADABLE, GAP_MISSING } kind;
     uint64_t first, last; /* entries that are lost by it; last 0: all from `first` on */
 };
 typedef void log_gap_fn(void *context, const struct log_gap *g);

@@ -22,7 +22,7 @@ struct survey {
     uint64_t end_segment, end_byte; /* of the last frame */
 };
 
-static void open_gap(struct survey *s, int kind, uint64_t segment, uint64_t byte)
+static void open_gap(struct survey *s, enum log_gap_kind kind, uint64_t segment, uint64_t byte)
 {
     if (!s->is_open)
         s->open = (struct log_gap){.segment = segment, .byte = byte, .first = s->next};
