@@ -37,6 +37,7 @@ void node_make_step(struct node *n)
     struct repl_options o = {
         .self = i->server,
         .life = n->o.seed,
+        .sessions = n->repl.sessions,
         .generation = i->generation,
         .primary = n->primary,
         .suspect = n->suspect,

@@ -14,6 +14,7 @@ void repl_init(struct repl *r, const struct repl_options *o, const struct repl_h
     memset(r, 0, sizeof *r);
     r->o = *o;
     r->hard = *hard;
+    r->sessions = o->sessions;
 }
 
 uint32_t repl_generation(const struct repl *r)

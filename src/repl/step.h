@@ -37,7 +37,8 @@ enum {
 struct repl_options {
     struct peer_server self;
     char address[PEER_ADDRESS_BYTES_MAX + 1];
-    uint64_t life; /* random, of this process */
+    uint64_t life;     /* random, of this process */
+    uint64_t sessions; /* that it has asked for before it began again with a full copy (S18) */
     uint32_t group, generation;
     bool primary;
     bool suspect; /* a backup whose log is not to be trusted (S11, S12): it says no hello, serves

@@ -34,6 +34,7 @@ static void options(struct world *w, struct server *s, struct repl_options *o)
     memcpy(o->self.name, s->name, sizeof s->name);
     memcpy(o->self.id, s->disk.id, PEER_ID_BYTES);
     memcpy(o->address, s->name, sizeof s->name);
+    o->sessions = s->r.sessions;
     o->generation = s->generation;
     o->primary = server_leads(s);
     o->min_copies = w->plan.min_copies;
@@ -110,6 +111,7 @@ void server_start(struct world *w, struct server *s)
     s->links = 0;
     s->stopped_us = s->disk_us = s->wait_us = s->hold_us = 0;
     w->counts.starts++;
+    s->r.sessions = 0;
     s->r.o = (struct repl_options){.life = chance_next(&w->chance) | 1};
     s->r.o.ack_all = !w->plan.ack_mixed || chance_percent(&w->chance, 60);
     s->x = (struct execution){.json = w->json,

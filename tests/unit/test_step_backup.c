@@ -169,6 +169,28 @@ static void S18_a_welcome_answers_the_last_hello_or_none(void **state)
     expect(&c, welcome(&c, 1, 99, point_of(1, 5), 5), "to 3: ack 5, save promise 1 complete");
 }
 
+/* The process, and so its life, is the same: its sessions are counted on. */
+static void S18_who_begins_again_with_a_full_copy_hears_no_older_session(void **state)
+{
+    (void)state;
+    struct step_case c;
+    make_backup(&c, 5, 5);
+    after(&c, link_up(&c, 1));
+    struct repl_event old = welcome(&c, 1, 99, point_of(1, 9), 9);
+    struct peer_message late = c.message;
+    after(&c, down(1));
+    struct repl_options o = c.r.o;
+    struct repl_hard hard = c.r.hard;
+    o.sessions = c.r.sessions;
+    repl_init(&c.r, &o, &hard);
+    after(&c, start(0, 9, 9));
+    after(&c, link_up(&c, 2));
+    old.link = 2;
+    old.message = &late;
+    expect(&c, old, "close 2");
+    assert_int_equal(c.r.stage, REPL_ALONE);
+}
+
 static void a_link_may_end_while_the_promise_is_written(void **state)
 {
     (void)state;
@@ -321,6 +343,7 @@ int main(void)
         cmocka_unit_test(S10_only_what_matched_and_is_durable_here_is_committed),
         cmocka_unit_test(S18_messages_of_another_session_end_this_one),
         cmocka_unit_test(S18_a_welcome_answers_the_last_hello_or_none),
+        cmocka_unit_test(S18_who_begins_again_with_a_full_copy_hears_no_older_session),
         cmocka_unit_test(a_link_may_end_while_the_promise_is_written),
         cmocka_unit_test(a_link_may_end_while_entries_are_cut),
         cmocka_unit_test(a_call_waits_until_what_was_accepted_is_durable),
