@@ -275,6 +275,56 @@ void check_committed(struct world *w, const struct server *s, const struct entry
                  copies, w->plan.min_copies);
 }
 
+/* --- I6: what each server of the recorded set has said that it has, by what arrived here --- */
+
+static struct heard *heard_of(struct server *s, const unsigned char *id)
+{
+    for (unsigned i = 0; i < HEARD_MAX; i++)
+        if (memcmp(s->heard[i].id, id, PEER_ID_BYTES) == 0)
+            return &s->heard[i];
+    return NULL;
+}
+
+static void hear_session(struct server *s, const struct wire *wire, uint64_t session)
+{
+    struct heard *h = heard_of(s, wire->hello.id);
+    if (h == NULL)
+        h = &s->heard[s->heard_next++ % HEARD_MAX];
+    *h = (struct heard){.session = session};
+    memcpy(h->id, wire->hello.id, PEER_ID_BYTES);
+}
+
+void check_heard(struct server *s, const struct wire *wire, const struct peer_message *m)
+{
+    struct heard *h = s->r.o.primary ? heard_of(s, wire->hello.id) : NULL;
+    if (h != NULL && m->kind == PEER_ACK && m->epoch == s->r.epoch && m->session == h->session &&
+        m->ack.durable > h->durable)
+        h->durable = m->ack.durable;
+}
+
+static void check_commit(struct world *w, const struct server *s, const struct peer_set *set,
+                         uint64_t index)
+{
+    for (unsigned i = 0; i < set->count; i++) {
+        const unsigned char *id = set->list[i].id;
+        const struct heard *h = heard_of((struct server *)s, id);
+        if (memcmp(id, s->disk.id, PEER_ID_BYTES) == 0 ? drive_kept(&s->disk) < index
+                                                       : h == NULL || h->durable < index)
+            complain(w, "I6: entry %llu is committed, and %s in the set has acknowledged %llu",
+                     (u)index, set->list[i].name, (u)(h == NULL ? 0 : h->durable));
+    }
+}
+
+/* S4: either set may be what is on the disk. */
+void check_commits(struct world *w, const struct server *s, uint64_t index)
+{
+    if (!s->r.o.ack_all)
+        return;
+    check_commit(w, s, &s->disk.hard.set, index);
+    if (s->disk.saving)
+        check_commit(w, s, &s->disk.hard_next.set, index);
+}
+
 /* --- What servers say to each other --- */
 
 static void check_refusal(struct world *w, const struct wire *wire, const struct peer_refuse *m)
@@ -310,6 +360,7 @@ void check_sent(struct world *w, struct wire *wire, unsigned side, const struct 
         check_refusal(w, wire, &m->refuse);
     if (m->kind == PEER_WELCOME && side == CALLED) {
         wire->welcomed = true;
+        hear_session(&w->servers[wire->server[CALLED]], wire, m->session);
         check_sessions(w, wire);
     }
 }

@@ -149,6 +149,8 @@ static int apply_some(struct server *s, uint64_t to)
 /* S10: local storage first, then the answers, and the word to the backups. */
 static void apply(struct world *w, struct server *s, uint64_t index)
 {
+    if (server_leads(s))
+        check_commits(w, s, index);
     bool told = server_leads(s) && chance_percent(&w->chance, 80);
     while (drive_applied(&s->disk) < index) {
         uint64_t next = drive_applied(&s->disk) + 1;
@@ -383,6 +385,7 @@ void driver_received(struct world *w, struct server *s, struct wire *wire, unsig
 {
     const struct repl *r = &s->r;
     bool mine = of_session(s, wire, m);
+    check_heard(s, wire, m);
     if (s->alarmed)
         return;
     if (side == CALLER && wire->copying)

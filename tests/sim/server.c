@@ -109,6 +109,7 @@ void server_start(struct world *w, struct server *s)
     s->alarmed = false;
     s->life = ++w->lives;
     s->links = 0;
+    memset(s->heard, 0, sizeof s->heard);
     s->stopped_us = s->disk_us = s->wait_us = s->hold_us = 0;
     w->counts.starts++;
     s->r.sessions = 0;

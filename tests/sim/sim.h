@@ -26,6 +26,7 @@ enum {
     CLIENTS_ALL = CLIENTS_MAX + CLIENTS_NAMED,
     WIRES_MAX = 64,
     STALE_MAX = 96,
+    HEARD_MAX = 32,
     COMPLAINT_BYTES = 300,
     MS = 1000, /* all times are in microseconds */
     S = 1000 * 1000,
@@ -126,6 +127,11 @@ struct server {
     struct buf part; /* of it, what has come */
     uint64_t hold_us;
 
+    struct heard { /* a primary: from whom, in its last session here; for I6 */
+        unsigned char id[PEER_ID_BYTES];
+        uint64_t session, durable;
+    } heard[HEARD_MAX];
+    unsigned heard_next;
     uint64_t seen_committed, seen_applied, seen_promised; /* in this life, for I5 */
     uint64_t seen_read;       /* the highest seq that a read was answered with, on this disk */
     uint64_t checked_durable; /* entries of the log that checks.c has seen durable */
@@ -363,6 +369,8 @@ void check_all(struct world *w);
 void check_applied(struct world *w, struct server *s); /* at once, before answers tell of it */
 void check_shipped(struct world *w, const struct entry *e);
 void check_committed(struct world *w, const struct server *s, const struct entry *e);
+void check_heard(struct server *s, const struct wire *wire, const struct peer_message *m);
+void check_commits(struct world *w, const struct server *s, uint64_t index);
 void check_sent(struct world *w, struct wire *wire, unsigned side, const struct peer_message *m);
 bool check_healed(struct world *w);
 void checks_finish(struct world *w);
