@@ -160,7 +160,7 @@ void copy_ask(struct node *n, struct link *l)
     links_send(n, l, &m);
 }
 
-static void ask_helper(struct node *n, int kind, struct span bytes)
+static void ask_helper(struct node *n, enum help_kind kind, struct span bytes)
 {
     struct help_job *job = help_job_create();
     if (job != NULL)

@@ -65,7 +65,7 @@ struct log_job {
 
 /* What the helper thread is to do: what may take long and is not the log's own. */
 struct help_job {
-    enum {
+    enum help_kind {
         HELP_READ,
         HELP_LOOK_UP,
         HELP_CONNECT,
