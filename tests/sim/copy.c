@@ -16,7 +16,8 @@ void checkpoint_make(struct world *w, struct server *s)
     uint64_t applied = drive_applied(d), keep = chance_below(&w->chance, w->plan.log_entries + 1);
     if (applied == 0 || d->installing || d->cutting || s->alarmed || w->now_us < s->hold_us)
         return;
-    if (d->local.txn == NULL && (d->checkpoint == NULL || d->checkpoint->state.applied < applied)) {
+    /* The first one also while an entry waits for backups that wait for a copy. */
+    if (d->checkpoint == NULL || (d->local.txn == NULL && d->checkpoint->state.applied < applied)) {
         image_drop(d->checkpoint);
         d->checkpoint = image_of(&d->local, &w->storage);
         w->counts.checkpoints++;
@@ -122,7 +123,7 @@ void copy_told(struct world *w, struct server *s, struct wire *wire, const struc
     if (m->kind == PEER_COPY_HEAD && why == NULL)
         s->part.bytes = s->in.got;
     else if (m->kind == PEER_COPY_HEAD)
-        s->copy_wanted = false;
+        s->copy_wanted = s->r.o.suspect;
     if (why != NULL)
         tell(w, "%s: %s", s->name, why);
     if (why != NULL || s->in.got == s->in.bytes)

@@ -272,7 +272,7 @@ static bool expect_no_promotion(struct story *st, const struct args *a)
 static bool do_start_all(struct story *st, const struct args *a)
 {
     struct world *w = st->w;
-    unsigned order[SERVERS_MAX], count = w->servers_count;
+    unsigned order[SERVERS_MAX] = {0}, count = w->servers_count;
     (void)a;
     for (unsigned i = 0; i < count; i++) {
         unsigned at = (unsigned)chance_below(&w->chance, i + 1);
