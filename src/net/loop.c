@@ -161,18 +161,21 @@ void net_reply(struct net_loop *loop, const struct net_peer *peer, struct span b
 
 void net_count(struct net_loop *loop, int more)
 {
+    const struct net_loop_options *o = &loop->options;
+    bool shared = more > 0 ? loop->count >= o->connections_own : loop->count > o->connections_own;
     loop->count += (size_t)more;
-    if (loop->options.connections != NULL)
-        atomic_fetch_add_explicit(loop->options.connections, (size_t)more, memory_order_relaxed);
+    if (o->connections != NULL && shared)
+        atomic_fetch_add_explicit(o->connections, (size_t)more, memory_order_relaxed);
 }
 
 bool net_accepting(const struct net_loop *loop)
 {
     const struct net_loop_options *o = &loop->options;
-    size_t count = o->connections == NULL
-                       ? loop->count
-                       : atomic_load_explicit(o->connections, memory_order_relaxed);
-    return count < o->connections_max;
+    if (o->connections == NULL)
+        return loop->count < o->connections_max;
+    return loop->count < o->connections_own ||
+           atomic_load_explicit(o->connections, memory_order_relaxed) <
+               o->connections_max - o->sharers * o->connections_own;
 }
 
 void net_pause_accepting(struct net_loop *loop)

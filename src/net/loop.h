@@ -84,11 +84,14 @@ struct net_handler {
 struct net_loop_options {
     struct net_handler handler;
     const struct clock *clock;
-    size_t user_bytes;          /* of the handler's memory in each connection */
-    size_t connections_max;     /* from 1: at the limit accepting pauses until one of this loop's is
-                                   gone,     or the next tick (as it does without descriptors) */
-    atomic_size_t *connections; /* how many there are of all loops that share the limit; NULL: this
-                                   loop has it alone */
+    size_t user_bytes;      /* of the handler's memory in each connection */
+    size_t connections_max; /* from 1: at the limit accepting pauses until one of this loop's is
+                               gone,     or the next tick (as it does without descriptors) */
+    size_t connections_own; /* of these, places that no other loop can take: else connections that
+                               wait in this one's backlog could wait for ever */
+    atomic_size_t *connections; /* how many of the others are taken, by all loops that share the
+                                   limit; NULL: this loop has it alone */
+    unsigned sharers;           /* these loops; 0 or 1: alone */
     size_t input_bytes_max; /* unconsumed bytes of one connection; with so many kept (64 KiB more
                                may have come with the last) it is not read further, and the handler
                                is expected to have answered an error before */

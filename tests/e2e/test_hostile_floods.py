@@ -45,7 +45,7 @@ def connections_that_come_and_go_cost_nothing_that_stays(server):
                 wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
 
     before = connections(server)
-    with Memory(server, 4), Bystander(server):
+    with Memory(server, 8), Bystander(server):
         counts = together(*[lambda: until(1, once)] * 2)
         check(sum(counts) > 100, f"{sum(counts)} connections in a second")
     wait_until(lambda: connections(server) <= before, "all are closed")
