@@ -230,12 +230,13 @@ static void show_lines(FILE *to, const char *heading, const struct buf *lines)
 
 static void show_next(const struct asked *a, const struct promote_verdict *v)
 {
-    printf("promoted: %s is the primary of generation %" PRIu32 "\n"
-           "next: start it as before, but without --primary: noted serve --app-name %s --data %s\n"
-           "next: start every other server with --primary HOST:PORT of this one\n"
-           "next: the old primary never starts without --primary again: with it, its directory "
-           "becomes a backup's\n",
-           a->c.self.server.name, v->generation, a->c.self.server.name, a->data);
+    printf(
+        "promoted: %s is the primary of generation %" PRIu32 "\n"
+        "next: start it as before, but without --primary: noted serve --app-name %s --data %s\n"
+        "next: start every other server with --primary HOST:PORT of this one\n"
+        "next: the old primary, if it comes back, becomes a backup likewise; without --primary it "
+        "takes no writes once it has heard of this one\n",
+        a->c.self.server.name, v->generation, a->c.self.server.name, a->data);
 }
 
 /* --- The command --- */

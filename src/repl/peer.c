@@ -500,6 +500,14 @@ long peer_decode(struct span from, struct peer_message *m, size_t *need)
 
 /* --- Sets of servers --- */
 
+bool peer_set_has(const struct peer_set *set, const unsigned char id[PEER_ID_BYTES])
+{
+    for (unsigned i = 0; i < set->count; i++)
+        if (memcmp(set->list[i].id, id, PEER_ID_BYTES) == 0)
+            return true;
+    return false;
+}
+
 void peer_set_encode(struct buf *to, const struct peer_set *set)
 {
     assert(set->count <= PEER_SET_MAX);

@@ -200,6 +200,7 @@ struct peer_set {
     unsigned count;
     struct peer_server list[PEER_SET_MAX];
 };
+bool peer_set_has(const struct peer_set *set, const unsigned char id[PEER_ID_BYTES]);
 void peer_set_encode(struct buf *to, const struct peer_set *set);
 int peer_set_decode(struct span from,
                     struct peer_set *set); /* ERR_CORRUPT; exactly the whole span */

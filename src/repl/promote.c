@@ -10,14 +10,6 @@
 #define EPOCH             "%" PRIu64 ".%" PRIu64
 #define EPOCH_ARGS(epoch) (epoch) >> 32, (epoch)&UINT32_MAX
 
-static bool in_set(const struct peer_set *set, const struct peer_server *server)
-{
-    for (unsigned i = 0; i < set->count; i++)
-        if (repl_same_id(set->list[i].id, server->id))
-            return true;
-    return false;
-}
-
 static void add_names(struct buf *to, const struct peer_set *set)
 {
     for (unsigned i = 0; i < set->count; i++)
@@ -171,7 +163,7 @@ static enum promote_reason judge_old(const struct promote_case *c, bool *proven,
                    "the directory of %s is an older copy: its log ends with entry %" PRIu64
                    ", and %s got %" PRIu64 " from it\n",
                    name, old->last.index, d->server.name, d->last.index);
-    else if (in_set(&old->own, &d->server) && d->last.index < old->committed) {
+    else if (peer_set_has(&old->own, d->server.id) && d->last.index < old->committed) {
         buf_printf(why,
                    "%s was in sync when the old primary ended, and lacks entries that were "
                    "committed (it has %" PRIu64 " of %" PRIu64
@@ -185,7 +177,7 @@ static enum promote_reason judge_old(const struct promote_case *c, bool *proven,
                    d->server.name, name, c->compared);
         return PROMOTE_LOGS_DIFFER;
     } else {
-        *proven = in_set(&old->own, &d->server);
+        *proven = peer_set_has(&old->own, d->server.id);
         return PROMOTE_YES;
     }
     return PROMOTE_OLD_WRONG;
@@ -242,7 +234,7 @@ static void tell_set(const struct promote_case *c, struct promote_verdict *v)
     buf_printf(&v->known, "the last in-sync set that %s heard of: ", d->server.name);
     add_names(&v->known, &d->set);
     buf_printf(&v->known, "\n");
-    if (!in_set(&d->set, &d->server))
+    if (!peer_set_has(&d->set, d->server.id))
         buf_printf(&v->unknown,
                    "what was acknowledged while %s was not in sync, as it was not in "
                    "the last set that it heard of\n",

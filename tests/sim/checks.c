@@ -110,14 +110,6 @@ static bool cloned(const struct world *w, const struct server *s)
     return false;
 }
 
-static bool in_set(const struct peer_set *set, const unsigned char *id)
-{
-    for (unsigned i = 0; i < set->count; i++)
-        if (memcmp(set->list[i].id, id, PEER_ID_BYTES) == 0)
-            return true;
-    return false;
-}
-
 static void check_set(struct world *w, const struct peer_set *set)
 {
     const struct truth *t = &w->truth;
@@ -386,7 +378,7 @@ bool check_healed(struct world *w)
         same = same && drive_applied(&s->disk) == drive_applied(&p->disk) &&
                s->disk.local.state.chain == p->disk.local.state.chain &&
                s->disk.local.state.digest == p->disk.local.state.digest;
-        if (p->r.o.ack_all && !in_set(&p->disk.hard.set, s->disk.id))
+        if (p->r.o.ack_all && !peer_set_has(&p->disk.hard.set, s->disk.id))
             return false;
     }
     if (p->r.o.ack_all ? p->disk.hard.set.count != members + 1 : p->disk.hard.set.count > 1)

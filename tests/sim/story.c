@@ -80,14 +80,6 @@ static bool until(struct story *st, const struct args *a, uint64_t us,
     return false;
 }
 
-static bool in_set(const struct peer_set *set, const unsigned char *id)
-{
-    for (unsigned i = 0; i < set->count; i++)
-        if (memcmp(set->list[i].id, id, PEER_ID_BYTES) == 0)
-            return true;
-    return false;
-}
-
 /* Everybody who is up. */
 static bool joined(struct story *st, const struct args *a)
 {
@@ -95,7 +87,7 @@ static bool joined(struct story *st, const struct args *a)
     (void)a;
     for (unsigned i = 0; i < st->w->servers_count; i++) {
         const struct server *s = &st->w->servers[i];
-        if (s->up && !in_set(&p->disk.hard.set, s->disk.id))
+        if (s->up && !peer_set_has(&p->disk.hard.set, s->disk.id))
             return false;
     }
     return p->up && !p->r.saving;

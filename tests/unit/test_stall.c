@@ -161,6 +161,56 @@ static void input_that_is_kept_is_counted(void **state)
     server_stop(&s);
 }
 
+static size_t close_at_end(void *context, struct net_conn *c, struct span input, bool end)
+{
+    (void)context;
+    if (end)
+        net_close(c);
+    return input.bytes;
+}
+
+static void connect_many(struct server *s, int *fds, int count)
+{
+    for (int i = 0; i < count; i++)
+        fds[i] = client_connect(s);
+}
+
+/* Else those in one loop's backlog could wait for ever, while those of another take each place. */
+static void of_loops_that_share_a_limit_each_has_places_of_its_own(void **state)
+{
+    (void)state;
+    enum { MAX = 8, OWN = 2, SHARED = MAX - 2 * OWN };
+    atomic_size_t taken = 0;
+    const struct net_loop_options o = {.handler.received = close_at_end,
+                                       .connections_max = MAX,
+                                       .connections_own = OWN,
+                                       .connections = &taken,
+                                       .sharers = 2};
+    struct server a = {0}, b = {0};
+    int of_a[MAX], of_b[OWN + 1];
+    server_start(&a, "127.0.0.1", o);
+    server_start(&b, "127.0.0.1", o);
+    connect_many(&a, of_a, MAX);
+    EVENTUALLY(a.accepted == OWN + SHARED);
+    connect_many(&b, of_b, OWN + 1);
+    EVENTUALLY(b.accepted == OWN);
+    turns_of_ticks(&a, 3);
+    turns_of_ticks(&b, 3);
+    assert_int_equal(a.accepted, OWN + SHARED);
+    assert_int_equal(b.accepted, OWN);
+    close(of_b[0]);
+    EVENTUALLY(b.accepted == OWN + 1);
+    close(of_a[0]);
+    EVENTUALLY(a.accepted == OWN + SHARED + 1);
+    server_stop(&a);
+    server_stop(&b);
+    assert_int_equal(taken, 0);
+    for (int i = 1; i < MAX; i++)
+        close(of_a[i]);
+    for (int i = 1; i < OWN + 1; i++)
+        close(of_b[i]);
+}
+
 static void count_look(void *context, struct net_conn *c)
 {
     unsigned *looks = net_conn_user(c);
@@ -231,6 +281,7 @@ int main(void)
         cmocka_unit_test(without_a_limit_an_open_one_may_take_its_time),
         cmocka_unit_test(output_that_waits_is_counted_and_shortens_the_patience),
         cmocka_unit_test(input_that_is_kept_is_counted),
+        cmocka_unit_test(of_loops_that_share_a_limit_each_has_places_of_its_own),
         cmocka_unit_test(every_connection_is_looked_at_in_a_round),
         cmocka_unit_test(accepted_connections_are_kept_alive_until_they_are_released),
     };
