@@ -71,12 +71,13 @@ struct help_job *help_take(struct node *n)
 /* Cuts what was read to the entries from job->index on, and says what they are. */
 static int trim(struct help_job *job)
 {
-    size_t at = 0, skip = 0, bytes;
+    size_t at = 0, skip = 0;
     bool found = false;
     while (at < job->bytes.bytes) {
         struct span rest = span(job->bytes.at + at, job->bytes.bytes - at);
         struct entry e;
-        if (!entry_peek(rest, &e, &bytes) || bytes < ENTRY_HEAD_BYTES || bytes > rest.bytes)
+        size_t bytes = entry_peek(rest, &e);
+        if (bytes == 0)
             return ERR_CORRUPT;
         if (e.index == job->index) {
             found = true;

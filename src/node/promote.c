@@ -26,12 +26,11 @@ static int see_frame(void *context, const struct log_position *p, struct span pa
 {
     struct look *l = context;
     struct entry e;
-    size_t bytes;
     for (struct span rest = payload; rest.bytes != 0;) {
-        if (!entry_peek(rest, &e, &bytes) || bytes < ENTRY_HEAD_BYTES || bytes > rest.bytes)
+        size_t bytes = entry_peek(rest, &e);
+        if (bytes == 0)
             return ERR_CORRUPT;
-        struct span body = span(rest.at + ENTRY_HEAD_BYTES, bytes - ENTRY_HEAD_BYTES);
-        if (e.kind != ENTRY_WRITES && body.bytes != 0 && peer_set_decode(body, &l->set) != 0)
+        if (e.kind != ENTRY_WRITES && e.body.bytes != 0 && peer_set_decode(e.body, &l->set) != 0)
             return ERR_CORRUPT;
         l->last = (struct peer_point){.epoch = e.epoch, .index = e.index, .chain = e.chain};
         if (e.index == l->wanted)

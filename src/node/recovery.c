@@ -63,9 +63,9 @@ static int replay_frame(void *context, const struct log_position *p, struct span
     struct node *n = r->node;
     for (struct span rest = payload; rest.bytes != 0;) {
         struct entry e;
-        size_t bytes;
-        if (entry_peek(rest, &e, &bytes) && e.index <= n->state.applied && bytes != 0 &&
-            bytes <= rest.bytes) { /* applied before; it shares a frame with one that is not */
+        size_t bytes = entry_peek(rest, &e);
+        if (bytes != 0 && e.index <= n->state.applied) {
+            /* applied before; it shares a frame with one that is not */
             rest = span(rest.at + bytes, rest.bytes - bytes);
             continue;
         }

@@ -105,12 +105,9 @@ static int see_frame(void *context, const struct log_position *p, struct span pa
 {
     struct loss *l = context;
     struct entry e;
-    size_t bytes = 0;
-    for (bool first = true; entry_peek(payload, &e, &bytes); first = false) {
-        if (first)
-            say_gap(l, e.first_seq);
-        if (bytes < ENTRY_HEAD_BYTES || bytes > payload.bytes)
-            break;
+    size_t bytes;
+    while ((bytes = entry_peek(payload, &e)) != 0) {
+        say_gap(l, e.first_seq);
         l->seq = e.first_seq + e.effects - 1;
         payload = span(payload.at + bytes, payload.bytes - bytes);
     }

@@ -33,12 +33,9 @@ void entry_seal(struct entry *e, uint64_t chain_before, char *at)
     put_u64(at + CHAIN_AT, e->chain);
 }
 
-bool entry_peek(struct span from, struct entry *e, size_t *bytes)
+/* How long the whole is. */
+static size_t take_head(const char *at, struct entry *e)
 {
-    if (from.bytes < ENTRY_HEAD_BYTES)
-        return false;
-    const char *at = from.at;
-    *bytes = get_u32(at);
     *e = (struct entry){
         .kind = (enum entry_kind)at[4],
         .epoch = get_u64(at + 8),
@@ -49,15 +46,24 @@ bool entry_peek(struct span from, struct entry *e, size_t *bytes)
         .effects = get_u32(at + 48),
         .chain = get_u64(at + CHAIN_AT),
     };
-    return true;
+    return get_u32(at);
+}
+
+size_t entry_peek(struct span from, struct entry *e)
+{
+    size_t bytes = from.bytes < ENTRY_HEAD_BYTES ? 0 : take_head(from.at, e);
+    if (bytes < ENTRY_HEAD_BYTES || bytes > from.bytes)
+        return 0;
+    e->body = span(from.at + ENTRY_HEAD_BYTES, bytes - ENTRY_HEAD_BYTES);
+    return bytes;
 }
 
 long entry_decode(struct span from, uint64_t chain_before, struct entry *e)
 {
-    size_t bytes;
-    const char *at = from.at;
-    if (!entry_peek(from, e, &bytes))
+    if (from.bytes < ENTRY_HEAD_BYTES)
         return 0;
+    const char *at = from.at;
+    size_t bytes = take_head(at, e);
     if (at[5] > ENTRY_VERSION)
         return ERR_NEWER;
     if (bytes < ENTRY_HEAD_BYTES || at[5] != ENTRY_VERSION || at[4] < ENTRY_WRITES ||

@@ -55,9 +55,9 @@ long entry_decode(struct span from, uint64_t chain_before, struct entry *e);
  */
 int entry_apply(struct store_txn *txn, const struct entry *e);
 
-/* The head of the entry at the start of `from`, and how long the whole is, unchecked; its body is
- * not set. False: `from` has no whole head. */
-bool entry_peek(struct span from, struct entry *e, size_t *bytes);
+/* The entry at the start of `from`, as it says, with its body and unchecked: its bytes. 0: there is
+ * no whole one. For what was checked before. */
+size_t entry_peek(struct span from, struct entry *e);
 
 /* The state after an entry, for whoever applied its effects already. */
 void entry_set_state(struct store_txn *txn, const struct entry *e);

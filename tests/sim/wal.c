@@ -95,12 +95,11 @@ static int fill(struct wal *w, struct drive *d)
         buf_reset(&bytes, SIZE_MAX);
         rc = log_read(reader, next, PAYLOAD_BYTES, &bytes, &to);
         for (struct span rest = buf_span(&bytes); rc == 0 && rest.bytes != 0;) {
-            struct entry e;
-            size_t one = 0;
-            entry_peek(rest, &e, &one);
-            e.body = span(rest.at + ENTRY_HEAD_BYTES, one - ENTRY_HEAD_BYTES);
+            struct entry e = {0};
             struct entry checked;
-            if (e.index != next || (known && entry_decode(rest, chain, &checked) != (long)one))
+            size_t one = entry_peek(rest, &e);
+            if (one == 0 || e.index != next ||
+                (known && entry_decode(rest, chain, &checked) != (long)one))
                 rc = ERR_CORRUPT;
             else
                 drive_append(d, &e, 0);
