@@ -296,17 +296,20 @@ void *keep_run(void *node)
     return NULL;
 }
 
-/* By the order thread: whether the log has grown enough for another one. Not while a backup gets
- * the one there is, and the log behind it. */
+/* By the order thread: whether the log has grown enough for another one, by the size of the last at
+ * least: then copies cost no more than writes, and a store that only grows, as fast as its log,
+ * gets one whenever it has doubled. Not while a backup gets the one there is, and the log behind
+ * it. */
 void checkpoint_if_due(struct node *n)
 {
     uint64_t due = n->o.settings->checkpoint_bytes;
-    if (store_bytes(n->store) > due)
-        due = store_bytes(n->store);
+    if (n->checkpoint_bytes > due)
+        due = n->checkpoint_bytes;
     if (n->since_checkpoint < due || n->repl.now_us < n->copy_hold_us ||
         atomic_load_explicit(&n->checkpoint_wanted, memory_order_relaxed))
         return;
     n->since_checkpoint = 0;
+    n->checkpoint_bytes = store_bytes(n->store);
     checkpoint_want(n);
 }
 

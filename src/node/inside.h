@@ -210,6 +210,7 @@ struct node {
     uint64_t start_us;
     bool diverged;
     uint64_t since_checkpoint; /* bytes that the log has grown by */
+    uint64_t checkpoint_bytes; /* about the last one's size; 0: none */
     uint64_t copy_hold_us;     /* a primary: until then checkpoint and log stay; 0: free */
     struct copy copy;          /* a backup: that comes */
     struct install install;

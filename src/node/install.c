@@ -164,6 +164,7 @@ static void move_over(struct node *n, struct node *instead)
     n->retry_us = 0;
     n->known_set = instead->known_set;
     n->since_checkpoint = instead->since_checkpoint;
+    n->checkpoint_bytes = instead->checkpoint_bytes;
     n->suspect = instead->suspect;
     n->proved = n->proved || instead->proved; /* what could be read before is older */
     atomic_store(&n->rotten, false);

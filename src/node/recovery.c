@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -425,6 +426,17 @@ static int install_files(struct node *n, char *why, size_t why_bytes)
     return rc == 0 ? disk->sync_folder(disk->context, n->dir.path) : rc;
 }
 
+/* All of the log is more than there is behind a checkpoint. */
+static void count_since_checkpoint(struct node *n)
+{
+    char path[PATH_BYTES_MAX];
+    struct stat file;
+    if (stat(data_dir_path(&n->dir, "checkpoint.mdb", path), &file) == 0)
+        n->checkpoint_bytes = (uint64_t)file.st_size;
+    if (n->log != NULL && log_bytes(n->log) > n->segment_bytes) /* the last one has room */
+        n->since_checkpoint = log_bytes(n->log) - n->segment_bytes;
+}
+
 /* Local storage and log, opened and brought together. */
 static int open_both(struct node *n, struct store **store, char *why, size_t why_bytes)
 {
@@ -447,9 +459,7 @@ static int open_both(struct node *n, struct store **store, char *why, size_t why
         rc = data_dir_end_install(&n->dir);
     if (rc == 0 && !n->proved && !n->suspect && n->tail == NULL && n->state.applied != 0)
         rc = data_dir_mark(&n->dir, false); /* it has caught up with all of the log */
-    /* More than there is, since the last segment has room; and a checkpoint may be there. */
-    if (n->log != NULL && log_bytes(n->log) > n->segment_bytes)
-        n->since_checkpoint = log_bytes(n->log) - n->segment_bytes;
+    count_since_checkpoint(n);
     return rc;
 }
 

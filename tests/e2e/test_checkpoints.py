@@ -75,6 +75,17 @@ def the_log_is_trimmed_while_writes_go_on_and_stays_small():
 
 
 @suite.alone
+def a_store_that_only_grows_gets_checkpoints_too():
+    """Its size and the log's growth are about the same, so that neither ever passes the other by itself."""
+    with Server(*FLAGS) as server:
+        path, made = os.path.join(server.data, "checkpoint.mdb"), set()
+        for _ in range(40):
+            ask_all(server, "POST", ["/grown"] * 20)
+            made |= {os.stat(path).st_mtime_ns} if os.path.exists(path) else set()
+        check(3 <= len(made) <= 12, f"80 MB written were copied {len(made)} times")
+
+
+@suite.alone
 def after_a_crash_of_the_machine_all_is_there_from_checkpoint_and_log():
     boot = boot_file()
     with Server(*FLAGS, "--boot-id-file", boot, data=trimmed_data()) as server:
