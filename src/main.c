@@ -13,6 +13,7 @@
 #include "base/disk.h"
 #include "base/err.h"
 #include "base/settings.h"
+#include "base/thread.h"
 #include "cli/backup.h"
 #include "cli/demo.h"
 #include "cli/operator.h"
@@ -199,6 +200,7 @@ static int open_server(struct server *s, char *why)
 
 static void *run_front(void *front)
 {
+    thread_begin("front", 0);
     if (front_run(front) != 0)
         fatal("an event loop failed");
     return NULL;

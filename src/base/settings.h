@@ -54,7 +54,7 @@
       "how much of the log is kept for backups that are behind, where recovery needs less")        \
     X(BYTES, checkpoint_bytes, "checkpoint-bytes", "NOTED_CHECKPOINT_BYTES", "1GiB", MIB,          \
       16384 * GIB, "",                                                                             \
-      "a checkpoint is made when the log has grown by this, or by the size of the last")      \
+      "a checkpoint is made when the log has grown by this, or by the size of the last")           \
     X(BYTES, copy_bytes_per_s, "copy-bytes-per-s", "NOTED_COPY_BYTES_PER_S", "200MiB", KIB,        \
       1024 * GIB, "",                                                                              \
       "how fast checkpoints are written, and copies sent to each new backup or noted backup")      \

@@ -5,17 +5,16 @@
  */
 #include <errno.h>
 #include <stdio.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/limits.h"
+#include "base/thread.h"
 #include "node/inside.h"
 
 enum {
-    NICE = 10,
     LOOK_S = 1,                  /* a send that waits looks so often whether it should */
     STALL_US = 30 * 1000 * 1000, /* for a piece to be taken: who reads slower pins old pages */
 };
@@ -92,7 +91,7 @@ static void *backup_run(void *arg)
     struct backup *b = arg;
     struct node *n = b->node;
     const struct copy_out o = {.stop = &n->backups_stop, .take = give_piece, .context = b};
-    setpriority(PRIO_PROCESS, 0, NICE); /* of this thread and those that it makes, on Linux */
+    thread_begin("backup", THREAD_NICE);
     setsockopt(b->fd, SOL_SOCKET, SO_SNDTIMEO, &look, sizeof look);
     setsockopt(b->fd, SOL_SOCKET, SO_RCVTIMEO, &look, sizeof look);
     int rc = send_all(b, buf_span(&b->head), 0);

@@ -6,17 +6,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/thread.h"
 #include "node/inside.h"
 #include "store/copy.h"
 
 enum {
-    NICE = 10,
     SYNC_BYTES = 4 * 1024 * 1024, /* written out so often, so that no flush of the log waits long */
     AGAIN_US = 30 * 1000 * 1000,  /* after a failure */
 };
@@ -277,7 +276,7 @@ void *keep_run(void *node)
     struct node *n = node;
     uint64_t every_us = (uint64_t)n->o.settings->scrub_s * 1000000;
     uint64_t scrub_us = clock_mono_us(n->o.clock) + every_us, again_us = 0;
-    setpriority(PRIO_PROCESS, 0, NICE); /* of this thread alone, on Linux */
+    thread_begin("keep", THREAD_NICE);
     look_at_it(n);
     while (!stopping(n)) {
         bool wanted = atomic_load_explicit(&n->checkpoint_wanted, memory_order_acquire);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/thread.h"
 #include "node/inside.h"
 
 enum { CONNECT_MS = 1000 };
@@ -170,6 +171,7 @@ void *help_run(void *node)
     struct node *n = node;
     struct log_reader *reader = NULL;
     struct help_job *job;
+    thread_begin("helper", 0);
     if (log_reader_create(&reader, n->log) != 0)
         n->o.fatal("out of memory");
     while ((job = wait_todo(n)) != NULL) {

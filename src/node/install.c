@@ -7,15 +7,15 @@
  */
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/thread.h"
 #include "node/inside.h"
 #include "store/copy.h"
 
-enum { NICE = 10, AGAIN_S_MAX = 60 };
+enum { AGAIN_S_MAX = 60 };
 
 static bool stopping(struct node *n)
 {
@@ -119,7 +119,7 @@ static void *install_run(void *node)
     struct node *n = node;
     struct install *i = &n->install;
     struct store_state state;
-    setpriority(PRIO_PROCESS, 0, NICE); /* of this thread alone, on Linux */
+    thread_begin("install", THREAD_NICE);
     int rc = check(n, &state);
     i->whole = rc == 0;
     atomic_store_explicit(&i->checked, i->whole, memory_order_release);

@@ -1,10 +1,10 @@
 /* The log thread, which alone waits for the disk, and the thread that prepares its next segment. */
-#include <sys/resource.h>
 
 #include "base/err.h"
+#include "base/thread.h"
 #include "node/inside.h"
 
-enum { FULL_WAIT_MS = 100, PREPARE_WAIT_MS = 500, NICE = 10 };
+enum { FULL_WAIT_MS = 100, PREPARE_WAIT_MS = 500 };
 
 static int do_job(struct node *n)
 {
@@ -41,6 +41,7 @@ static bool work(struct node *n)
 void *log_run(void *node)
 {
     struct node *n = node;
+    thread_begin("log", 0);
     for (;;) {
         if (atomic_exchange_explicit(&n->to_log, false, memory_order_acq_rel)) {
             bool done = work(n);
@@ -79,7 +80,7 @@ static void prepare(struct node *n)
 void *prepare_run(void *node)
 {
     struct node *n = node;
-    setpriority(PRIO_PROCESS, 0, NICE); /* of this thread alone, on Linux */
+    thread_begin("prepare", THREAD_NICE);
     while (!atomic_load_explicit(&n->stop_log, memory_order_acquire)) {
         checkpoint_trim(n);
         if (!log_is_prepared(n->log))

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/err.h"
+#include "base/thread.h"
 #include "node/inside.h"
 
 enum {
@@ -245,6 +246,7 @@ void order_begin(struct node *n)
 void *order_run(void *node)
 {
     struct node *n = node;
+    thread_begin("order", 0);
     order_begin(n);
     net_loop_wake(n->loop);
     if (net_loop_run(n->loop) != 0)

@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "base/stable.h"
+#include "base/thread.h"
 #include "node/inside.h"
 
 enum {
@@ -140,6 +141,7 @@ static void *untold_run(void *node)
 {
     struct node *n = node;
     struct untold *u = &n->untold;
+    thread_begin("untold", 0);
     while (!stopping(u) && u->addresses.bytes != 0) {
         round_of_calls(n);
         bell_rest(&u->bell);

@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "base/queue.h"
+#include "base/thread.h"
 
 enum { PERIOD_MS = 20, PIECE_BYTES = 256 * 1024 };
 
@@ -41,6 +42,7 @@ static void *run(void *printer)
     struct message_printer *p = printer;
     struct buf text = {0};
     uint64_t after = 0;
+    thread_begin("printer", 0);
     for (bool stop = false; !stop;) {
         stop = atomic_load_explicit(&p->stop, memory_order_acquire); /* before the last look */
         after = print(p, after, &text);
