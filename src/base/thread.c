@@ -1,3 +1,4 @@
+/* Naming a thread, and letting it stand back. */
 #include "base/thread.h"
 
 #include <pthread.h>
