@@ -83,8 +83,7 @@ static bool reserve(struct log *log)
     return reserved;
 }
 
-/* Makes durable what a process that was killed may have left in the page cache: the names, and the
- * last frame, since from here on it counts as durable. */
+/* Makes durable what a process that was killed may have left in a cache: the names, and zeros. */
 static int settle(struct log *log)
 {
     const struct disk *disk = &log->disk;
@@ -110,6 +109,18 @@ static int take_prepared(struct log *log, const struct recovery *r)
     return segment_open(disk, log->folder, r->newest, DISK_DIRECT, &log->next);
 }
 
+/* The write of the last frame (or of the head, where none stands behind it) may have failed, or its
+ * process may have been killed in it. That it was read past the page cache shows that the disk has
+ * it, not that it keeps it: it may stand in a cache of the disk, or of a virtual disk's host, that
+ * failed to write it out, and a flush that comes after that succeeds and means nothing (Rebello et
+ * al., USENIX ATC 2020). All before it is durable, since nothing is written before the write ahead
+ * of it has succeeded (S11). So this one is written anew, the very bytes that were found whole, and
+ * counts for what that write says. */
+static int write_anew(const struct log *log, const struct recovery *r)
+{
+    return log->disk.write(log->file, r->last, r->content + r->last, (size_t)(r->end - r->last));
+}
+
 static int take_over(struct log *log, struct recovery *r)
 {
     log->segments = r->used;
@@ -128,6 +139,8 @@ static int take_over(struct log *log, struct recovery *r)
         log->at = r->end;
         log->left = last->bytes - r->end;
         code = segment_open(&log->disk, log->folder, last->number, DISK_DIRECT, &log->file);
+        if (code == 0)
+            code = write_anew(log, r);
         if (code == 0)
             code = segment_zero(&log->disk, log->file, r->end, r->torn_end);
     }
@@ -161,6 +174,7 @@ int log_open(struct log **log, const struct log_options *o, uint64_t from, uint6
         return code;
     struct log *l = create(o);
     code = l == NULL ? ERR_NO_MEMORY : take_over(l, &r);
+    free(r.content);
     if (code == 0) {
         *log = l;
         return 0;
@@ -195,6 +209,7 @@ int log_look(const struct disk *disk, const char *folder, uint64_t from, log_fra
                                   .last_index = r.next_index - 1,
                                   .last_chain = r.chain};
     free(r.used);
+    free(r.content);
     return code;
 }
 

@@ -76,8 +76,9 @@ typedef int log_frame_fn(void *context, const struct log_position *p, struct spa
  * below `committed` or `from` - 1, or an earlier segment is not whole up to the next one's first
  * index and chain, or a segment is missing, or index `from` is no longer there: ERR_CORRUPT and
  * nothing is changed. Otherwise the rest is a torn write: it is overwritten with zeros, durably,
- * and the log goes on there. What was found is durable when it returns, also where a killed process
- * had left it in the page cache.
+ * and the log goes on there. What was found is durable when it returns, wherever a killed process
+ * or a failed flush had left it: the last frame is written anew, and those before it were durable
+ * before it was written. ERR_IO may so have cost what was known to be whole.
  *
  * ERR_CORRUPT, ERR_NEWER, ERR_IO, ERR_DISK_FULL, ERR_NO_MEMORY, ERR_SYSTEM; `why` gets a sentence
  * that names file and byte and says what to do. Needs the memory of one segment while it runs.

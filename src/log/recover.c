@@ -141,6 +141,7 @@ static int follow(struct work *w, size_t i)
     struct frame f;
     r->next_index = s->first_index;
     r->chain = s->chain;
+    r->last = 0;
     r->end = DISK_BLOCK_BYTES;
     while (r->next_index < stop &&
            frame_read(w->content.at + r->end, s->bytes - r->end, s->serial, &f)) {
@@ -148,6 +149,7 @@ static int follow(struct work *w, size_t i)
         if (p->first_index != r->next_index || p->entries == 0 ||
             p->entries > stop - r->next_index || p->commit >= p->first_index + p->entries)
             return refuse_at(w, s->number, r->end, "this frame is out of its order");
+        r->last = r->end;
         r->end += f.bytes;
         r->next_index += p->entries;
         r->chain = p->chain;
@@ -248,9 +250,11 @@ int recovery_run(struct recovery *r)
         r->used = w.segments;
         r->used_count = w.used;
         r->used_room = w.count;
+        r->content = w.used != 0 ? w.content.at : NULL;
     } else {
         free(w.segments);
     }
-    free(w.content.at);
+    if (r->content == NULL)
+        free(w.content.at);
     return code;
 }

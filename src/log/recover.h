@@ -29,6 +29,8 @@ struct recovery {
     uint64_t newest;      /* highest segment number, prepared or in use; 0: none */
     struct segment *used; /* those in use, by number, to be freed; NULL: none */
     size_t used_count, used_room;
+    char *content;     /* all of the last one's, to be freed; NULL: none */
+    uint64_t last;     /* where its last frame begins; 0: its head is all that was written */
     uint64_t end;      /* where its frames end */
     uint64_t torn_end; /* where what is not zero behind `end` ends; `end`: nothing is torn */
     bool prepared;     /* segment `newest` is prepared */

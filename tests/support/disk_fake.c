@@ -11,6 +11,7 @@
 struct inode {
     char *seen, *safe; /* what programs see; what is durable */
     bool *dirty;       /* by sector: seen and not yet durable */
+    bool *held;        /* seen, also past the page cache, and never durable: a flush of it failed */
     size_t seen_bytes, safe_bytes, room;
     size_t bad;    /* 1 + the place of a byte that cannot be read; 0: none */
     unsigned uses; /* by names and open files */
@@ -78,6 +79,7 @@ static void use(struct inode **slot, struct inode *inode)
         free(old->seen);
         free(old->safe);
         free(old->dirty);
+        free(old->held);
         free(old);
     }
 }
@@ -92,9 +94,11 @@ static void make_room(struct inode *i, size_t bytes)
     i->seen = must(realloc(i->seen, room));
     i->safe = must(realloc(i->safe, room));
     i->dirty = must(realloc(i->dirty, room / DISK_FAKE_SECTOR_BYTES));
+    i->held = must(realloc(i->held, room / DISK_FAKE_SECTOR_BYTES));
     memset(i->seen + i->room, 0, room - i->room);
     memset(i->safe + i->room, 0, room - i->room);
     memset(i->dirty + sectors, 0, room / DISK_FAKE_SECTOR_BYTES - sectors);
+    memset(i->held + sectors, 0, room / DISK_FAKE_SECTOR_BYTES - sectors);
     i->room = room;
 }
 
@@ -150,6 +154,25 @@ static void save(struct disk_fake *f, struct inode *i, bool all)
     for (size_t s = 0; s * DISK_FAKE_SECTOR_BYTES < i->seen_bytes; s++)
         if (i->dirty[s] && (all || coin(f)))
             save_sector(i, s);
+}
+
+/* What the disk failed to write out: its own cache shows it, and forgets that it is to be written.
+ */
+static void hold(struct inode *i)
+{
+    for (size_t s = 0; s * DISK_FAKE_SECTOR_BYTES < i->seen_bytes; s++) {
+        i->held[s] = i->held[s] || i->dirty[s];
+        i->dirty[s] = false;
+    }
+}
+
+/* What a read past the page cache gives of a byte's place. */
+static void read_direct(const struct inode *i, size_t offset, char *to, size_t bytes)
+{
+    memcpy(to, i->safe + offset, bytes);
+    for (size_t n = 0; n < bytes; n++)
+        if (i->held[(offset + n) / DISK_FAKE_SECTOR_BYTES])
+            to[n] = i->seen[offset + n];
 }
 
 /* Counts an operation; what it is to give instead of being done, 0: nothing. */
@@ -222,8 +245,10 @@ static int fake_read(struct disk_file *file, uint64_t offset, void *to, size_t b
         return ERR_IO;
     if (direct) /* the page cache is written out first, as far as it knows of anything */
         save(file->disk, i, true);
-    if (*got != 0)
-        memcpy(to, (direct ? i->safe : i->seen) + offset, *got);
+    if (*got != 0 && direct)
+        read_direct(i, (size_t)offset, to, *got);
+    else if (*got != 0)
+        memcpy(to, i->seen + offset, *got);
     return 0;
 }
 
@@ -246,8 +271,10 @@ static void see(struct inode *i, size_t offset, const char *from, size_t bytes)
     if (offset + bytes > i->seen_bytes)
         i->seen_bytes = offset + bytes;
     for (size_t s = offset / DISK_FAKE_SECTOR_BYTES;
-         s <= (offset + bytes - 1) / DISK_FAKE_SECTOR_BYTES; s++)
+         s <= (offset + bytes - 1) / DISK_FAKE_SECTOR_BYTES; s++) {
         i->dirty[s] = true;
+        i->held[s] = false;
+    }
 }
 
 /* A write that did not come to its end: a first part of it, or some of its sectors. */
@@ -294,7 +321,9 @@ static int fake_write(struct disk_file *file, uint64_t at, const void *from, siz
         see(i, offset, from, bytes);
     else
         tear(file, offset, from, bytes, f->ended ? f->torn_bytes : FAKE_TORN_SECTORS);
-    if (direct && !(f->ended && f->end == FAKE_KILL))
+    if (direct && code != 0 && !f->ended && coin(f))
+        hold(i);
+    else if (direct && !(f->ended && f->end == FAKE_KILL))
         save(f, i, true);
     return code;
 }
@@ -496,6 +525,7 @@ static void lose(struct inode *i)
     memset(i->safe + i->safe_bytes, 0, i->room - i->safe_bytes);
     memcpy(i->seen, i->safe, i->room);
     memset(i->dirty, 0, i->room / DISK_FAKE_SECTOR_BYTES);
+    memset(i->held, 0, i->room / DISK_FAKE_SECTOR_BYTES);
     i->seen_bytes = i->safe_bytes;
 }
 

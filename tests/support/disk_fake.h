@@ -34,8 +34,10 @@ struct disk disk_fake_disk(struct disk_fake *f);
 uint64_t disk_fake_count(const struct disk_fake *f, unsigned kinds); /* done so far */
 
 /* The nth operation of these kinds from now on (1: the next) gives `code`, and with for_ever all
- * behind it. A write that fails leaves some of its sectors; a sync that fails makes some of what it
- * should durable, and forgets that the rest is not. nth 0: no fault. */
+ * behind it. A write that fails leaves some of its sectors; past the page cache they may be
+ * durable, or only in the disk's own cache, which shows them to every read and to no flush. A sync
+ * that fails makes some of what it should durable, and forgets that the rest is not. nth 0: no
+ * fault. */
 void disk_fake_fail(struct disk_fake *f, unsigned kinds, uint64_t nth, int code, bool for_ever);
 bool disk_fake_has_failed(const struct disk_fake *f); /* since disk_fake_fail */
 

@@ -130,6 +130,31 @@ static void a_failed_write_is_final(void **state)
     }
 }
 
+/* A write that failed may have left its frame in the disk's own cache, where it can be read: who
+ * finds it at the next start acts on it, so it stays through a power failure then. */
+static void what_is_found_after_a_failed_write_is_durable(void **state)
+{
+    (void)state;
+    unsigned found = 0;
+    for (uint64_t seed = 0; seed < 200; seed++) {
+        struct log_case c;
+        bool large = seed % 3 == 0;
+        begin_with_room(&c, seed);
+        disk_fake_fail(c.fake, FAKE_WRITE, 1 + seed % (large ? 5 : 10), ERR_IO, false);
+        int code = 0;
+        while (code == 0)
+            code = case_append(&c, large ? CASE_PAYLOAD_BYTES_MAX : SMALL, 1);
+        assert_int_equal(code, ERR_IO);
+        size_t acknowledged = c.count;
+        case_close(&c);
+        assert_int_equal(case_open(&c, 1, case_last_index(&c)), 0);
+        found += c.count > acknowledged;
+        survives(&c);
+        case_end(&c);
+    }
+    assert_true(found > 10);
+}
+
 /* Another failure of a write than a full disk is no better. */
 static void an_unknown_failure_of_a_write_is_final(void **state)
 {
@@ -231,6 +256,7 @@ int main(void)
         cmocka_unit_test(a_write_that_finds_the_disk_full_can_be_tried_again),
         cmocka_unit_test(a_larger_frame_may_follow_a_failed_one_in_the_next_segment),
         cmocka_unit_test(a_failed_write_is_final),
+        cmocka_unit_test(what_is_found_after_a_failed_write_is_durable),
         cmocka_unit_test(an_unknown_failure_of_a_write_is_final),
         cmocka_unit_test(prepare_leaves_nothing_behind_wherever_it_fails),
         cmocka_unit_test(prepare_that_meets_a_broken_disk_is_final),
