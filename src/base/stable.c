@@ -65,17 +65,21 @@ static void check(struct copy *c, size_t bytes)
     c->valid = true;
 }
 
+/* Past the page cache, which may show what a failed flush has left there (S11). */
 static int load(const struct disk *disk, const char *path, struct copy *c)
 {
+    enum {
+        ROOM = (HEAD_BYTES + STABLE_BYTES_MAX + DISK_BLOCK_BYTES - 1) / DISK_BLOCK_BYTES *
+               DISK_BLOCK_BYTES
+    };
     struct disk_file *file;
-    int code = disk->open(disk->context, path, DISK_READ_ONLY, &file);
+    int code = disk->open(disk->context, path, DISK_READ_ONLY | DISK_DIRECT, &file);
     if (code != 0)
         return code == ERR_NOT_FOUND ? 0 : code;
     c->there = true;
     size_t bytes = 0;
-    c->at = malloc(HEAD_BYTES + STABLE_BYTES_MAX);
-    code = c->at == NULL ? ERR_NO_MEMORY
-                         : disk->read(file, 0, c->at, HEAD_BYTES + STABLE_BYTES_MAX, &bytes);
+    c->at = aligned_alloc(DISK_BLOCK_BYTES, ROOM);
+    code = c->at == NULL ? ERR_NO_MEMORY : disk->read(file, 0, c->at, ROOM, &bytes);
     disk->close(file);
     if (code == 0)
         check(c, bytes);
@@ -106,7 +110,7 @@ static int load_both(const struct disk *disk, const char *path, struct copy c[2]
     return *newest == 2 && (c[0].there || c[1].there) ? ERR_CORRUPT : 0;
 }
 
-/* What was read may be in the page cache only, left there by a process that was killed before its
+/* What was read may have been in a cache only, left there by a process that was killed before its
  * sync: nobody may act on it, nor the other copy be overwritten, before it is durable. */
 static int settle(const struct disk *disk, const char *path, size_t newest)
 {

@@ -183,6 +183,24 @@ static void a_fault_leaves_the_old_or_the_new(void **state)
     }
 }
 
+/* The page cache shows what a failed sync has left there, and the next sync succeeds: who reads
+ * that in the next life would act on what the disk does not have. */
+static void what_is_read_after_a_failed_sync_is_durable(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 70; seed++) {
+        struct disk_fake *f = disk_fake_create(seed);
+        struct disk disk = disk_fake_disk(f);
+        int allowed[3] = {0, 0, 0};
+        disk_fake_fail(f, FAKE_SYNC, 1 + seed % 14, ERR_IO, false);
+        write_numbers(&disk, 1, &allowed[0], &allowed[1]);
+        assert_true(disk_fake_has_failed(f));
+        disk_fake_fail(f, 0, 0, 0, false);
+        number_there(f, &disk, allowed);
+        disk_fake_destroy(f);
+    }
+}
+
 static void a_damaged_copy_is_passed_over(void **state)
 {
     (void)state;
@@ -255,6 +273,7 @@ int main(void)
         cmocka_unit_test(sizes_are_bounded),
         cmocka_unit_test(a_crash_leaves_the_old_or_the_new),
         cmocka_unit_test(a_fault_leaves_the_old_or_the_new),
+        cmocka_unit_test(what_is_read_after_a_failed_sync_is_durable),
         cmocka_unit_test(a_damaged_copy_is_passed_over),
         cmocka_unit_test(two_damaged_copies_are_refused_and_kept),
         cmocka_unit_test(a_newer_version_is_refused),
