@@ -136,8 +136,10 @@ static int say_losses(struct loss *l, const struct suspicion *known)
     struct node *n = l->n;
     char folder[PATH_BYTES_MAX], range[160], sentence[400];
     int rc = find_whole(l);
+    uint64_t from = n->log != NULL ? log_first_index(n->log) : 0;
     if (rc == 0)
-        rc = log_survey(n->o.disk, data_dir_path(&n->dir, "log", folder), 0, see_frame, see_gap, l);
+        rc = log_survey(n->o.disk, data_dir_path(&n->dir, "log", folder), from, see_frame, see_gap,
+                        l);
     if (rc != 0)
         return rc;
     say_gap(l, 0);
@@ -171,6 +173,25 @@ static void remember(struct node *n, const struct suspicion *known)
     data_dir_suspect(&n->dir, &s);
 }
 
+/* The log was read, and could not be made ready: what was read is to be there the next time. */
+static void remember_end(struct node *n, const struct suspicion *known)
+{
+    struct suspicion s = {.disk = known->disk, .index = n->state.applied, .seq = n->state.seq};
+    for (const struct tail_entry *t = n->tail; t != NULL; t = t->next) {
+        s.index = t->e.index;
+        s.seq = t->e.first_seq + t->e.effects - 1;
+    }
+    if (s.index < known->index)
+        s = *known;
+    data_dir_suspect(&n->dir, &s);
+}
+
+static void close_log(struct node *n)
+{
+    log_close(n->log);
+    n->log = NULL;
+}
+
 /* --- A primary --- */
 
 static void say_ways(struct node *n)
@@ -201,6 +222,7 @@ static int refuse(struct node *n, const struct repl_found *f, const struct suspi
     int rc = say_losses(&l, known);
     if (rc == 0)
         say_ways(n);
+    close_log(n);
     remember(n, known);
     if (!f->damaged)
         snprintf(why, why_bytes,
@@ -244,6 +266,7 @@ static int put_log_aside(struct node *n)
 static int begin_anew(struct node *n, char *why, size_t why_bytes)
 {
     struct log_troubles t;
+    close_log(n);
     int rc = recovery_apply_tail(n);
     if (rc == 0)
         rc = checkpoint_at_start(n);
@@ -257,12 +280,19 @@ static int begin_anew(struct node *n, char *why, size_t why_bytes)
     return recovery_open_log(n, "log", 0, &t, why, why_bytes);
 }
 
+/*
+ * With the mark alone the log goes on, since all of it counts as durable rightly: log_open has read
+ * its end past the page cache, and has written anew, in this life and with success, the one frame
+ * whose write may have failed; what stands before that was durable before. What recovery had no
+ * need to read is read here, and where it is not whole, the log is left as a damaged one is. The
+ * mark goes last, so that it stays through every failure on the way.
+ */
 static int give_up(struct node *n, const struct repl_found *f, const struct suspicion *known,
                    char *why, size_t why_bytes)
 {
     struct loss l = {.n = n};
     int rc = say_losses(&l, known);
-    if (rc == 0 && f->damaged)
+    if (rc == 0 && (f->damaged || l.gaps != 0))
         rc = begin_anew(n, why, why_bytes);
     if (rc == 0)
         rc = data_dir_clear_suspicion(&n->dir);
@@ -283,6 +313,7 @@ static int await_copy(struct node *n, const struct suspicion *known, char *why, 
     n->o.say(
         "this backup is suspect: it serves nothing, and asks the primary for a full copy; what "
         "it has is kept until that is here");
+    close_log(n);
     remember(n, known);
     tail_free(n->tail);
     n->tail = NULL;
@@ -318,15 +349,11 @@ int suspect_open_log(struct node *n, bool installing, char *why, size_t why_byte
     }
     /* What cannot be this server's log is no loss to be given up, but a mistake to be mended. */
     f.damaged = gone || t.damaged || (!f.primary && (t.mixed_up || rc == ERR_IO));
+    if (rc == ERR_IO && f.primary && !installing)
+        remember_end(n, &known);
     if (rc != 0 && (!f.damaged || installing))
         return rc;
-    enum repl_course course = repl_course(&f);
-    bool keeps = course == COURSE_GO_ON || (course == COURSE_GIVE_UP && !f.damaged);
-    if (!keeps) {
-        log_close(n->log);
-        n->log = NULL;
-    }
-    switch (course) {
+    switch (repl_course(&f)) {
     case COURSE_GO_ON:
         if (f.primary && f.accept_loss)
             n->o.say("there was nothing to give up: start without --accept-data-loss");

@@ -30,6 +30,10 @@ class FailingDisk:
     def fail_read(self, part, byte):
         self.order(f"read {part} {byte}")
 
+    def fail_flushes(self, part="/log/"):
+        """Writes of such files arrive, can be read again, and fail all the same; flushes after them succeed."""
+        self.order(f"flush {part}")
+
     def mend(self):
         if os.path.exists(self.orders):
             os.remove(self.orders)

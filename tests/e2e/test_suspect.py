@@ -3,9 +3,9 @@
 import os
 import re
 
-from cluster import Cluster, Load, sentence, verify
+from cluster import Cluster, Load, Member, sentence, verify
 from failing_disk import FailingDisk
-from harness import Http, Server, Suite, ask, check, equal, run
+from harness import Failed, Http, Server, Suite, ask, check, equal, folder, run
 from test_damage import patched, segments
 
 suite = Suite()
@@ -24,10 +24,10 @@ def says(err, *patterns):
         check(re.search(pattern, err), f"stderr does not say {pattern!r}: {err!r}")
 
 
-def will_not_start(server, *patterns):
+def will_not_start(server, *patterns, args=(), env=None):
     """It ends with 1 and says these, however often it is tried."""
     for _ in range(2):
-        code, out, err = run("serve", "--app-name", server.name, "--local-port", "0", "--data", server.data)
+        code, out, err = run("serve", "--app-name", server.name, "--local-port", "0", "--data", server.data, *args, env=env)
         equal((code, out), (1, ""), f"exit code and stdout ({err!r})")
         says(err, *patterns)
     return err
@@ -79,6 +79,65 @@ def a_primary_whose_disk_fails_ends_and_is_suspect_until_the_operator_says_so():
         seoul.stop()
         seoul.start()
         equal(sentence(seoul), "", "what it says at the next start")
+
+
+@suite.alone
+def what_was_never_flushed_is_written_anew_before_the_server_counts_it_as_durable():
+    """The entry whose flush failed can be read, and the next flush succeeds: neither shows that the disk keeps it."""
+    disk = FailingDisk()
+    with Member("seoul", start=False) as server:
+        server.env = disk.env
+        server.start()
+        listed = posts(server, 10)
+        disk.fail_flushes()
+        check(ask_or_none(server, "POST", "/notes", '{"marker":"unknown"}') is None, "it ends without an answer")
+        equal(server.ended_with(), 1, "exit code")
+        for args in ((), ("--accept-data-loss",)):
+            will_not_start(server, "cannot be made ready", "the disk failed", args=args, env=disk.env)
+        check(os.path.exists(os.path.join(server.data, "suspect.0")), "the mark is still there")
+        disk.mend()
+        will_not_start(server, r"all up to entry 12 \(seq 11\) is whole", "no acknowledged write is known to be missing")
+        start_with_loss(server)
+        check(not os.path.exists(os.path.join(server.data, "suspect.0")), "the mark is gone")
+        equal(ask(server, "GET", "/notes").text, listed[:-1] + ',{"id":11,"marker":"unknown"}]', "the list")
+        server.kill()
+        server.start()
+        equal(len(ask(server, "GET", "/notes").json()), 11, "records")
+
+
+@suite.alone
+def the_mark_alone_has_all_of_the_log_looked_at():
+    """Also what a start has no need to read, since local storage has it."""
+    disk, boot = FailingDisk(), folder("boot")
+    with open(boot, "w", encoding="ascii") as file:
+        file.write("boot-1\n")
+    with Member("seoul", "--boot-id-file", boot, start=False) as server:
+        server.env = disk.env
+        server.start()
+        listed = posts(server, 40, "x" * 1_000_000)
+        check(len(segments(server)) > 2, "a segment that is full")
+        disk.fail_writes()
+        ask_or_none(server, "POST", "/notes", "{}")
+        equal(server.ended_with(), 1, "exit code")
+        disk.mend()
+        path = rot(server, b"marker-3-")
+        lost = rf"{re.escape(path)} is damaged at byte \d+: the log lacks entry 5 \(seq 4\); local storage has them"
+        will_not_start(server, lost, "the disk failed in an earlier life", args=("--boot-id-file", boot))
+        says(start_with_loss(server), lost, "kept as .*log.damaged", "goes on with what is whole")
+        equal(ask(server, "GET", "/notes").text, listed, "the list")
+        server.kill()
+        with open(boot, "w", encoding="ascii") as file:
+            file.write("boot-2\n")
+        server.start()
+        equal(ask(server, "GET", "/notes").text, listed, "the list after a crash of the machine")
+
+
+def ask_or_none(server, *args):
+    """Its answer; None: it has ended instead."""
+    try:
+        return ask(server, *args)
+    except (OSError, Failed):
+        return None
 
 
 @suite.alone

@@ -4,7 +4,9 @@
  * fails from now on; it is looked at before each call, and need not be there. Its lines:
  *
  *   write PART         writes and flushes of files with PART in their path give EIO,
- *   read PART BYTE     reads of that byte of such a file do
+ *   read PART BYTE     reads of that byte of such a file do,
+ *   flush PART         writes of such files are done and give EIO, as where the disk has taken the
+ *                      bytes and failed to keep them; a flush that comes after that succeeds.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -60,7 +62,12 @@ ssize_t pread(int fd, void *to, size_t bytes, off_t offset)
 ssize_t pwrite(int fd, const void *from, size_t bytes, off_t offset)
 {
     NEXT(write_fn, "pwrite");
-    if (!fails("write", fd, offset, bytes))
+    bool broken = fails("write", fd, offset, bytes);
+    if (fails("flush", fd, offset, bytes)) {
+        broken = true;
+        next(fd, from, bytes, offset);
+    }
+    if (!broken)
         return next(fd, from, bytes, offset);
     errno = EIO;
     return -1;
