@@ -161,6 +161,16 @@ int stable_read(const struct disk *disk, const char *path, void *to, size_t byte
     return code;
 }
 
+bool stable_is_last(const struct disk *disk, const char *path)
+{
+    struct copy c[2] = {{0}, {0}};
+    size_t newest;
+    bool last = load_both(disk, path, c, &newest) == 0 && c[0].valid && c[1].valid &&
+                c[newest].generation == c[1 - newest].generation + 1;
+    forget(c);
+    return last;
+}
+
 static int write_synced(const struct disk *disk, const char *path, unsigned flags, const char *from,
                         size_t bytes)
 {

@@ -6,6 +6,7 @@
 #ifndef BASE_STABLE_H
 #define BASE_STABLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/disk.h"
@@ -19,6 +20,11 @@ enum { STABLE_BYTES_MAX = 64 * 1024 };
  */
 int stable_read(const struct disk *disk, const char *path, void *to, size_t bytes_max,
                 size_t *bytes, char *why, size_t why_bytes);
+
+/* Whether what stable_read gives is certainly what was written last: both copies are whole, and of
+ * two writes, one after the other. Else the damaged one may be the newer, or is of a write that was
+ * cut off. */
+bool stable_is_last(const struct disk *disk, const char *path);
 
 /*
  * Durable when it returns 0. ERR_CORRUPT and ERR_NEWER, as above: nothing is overwritten. After

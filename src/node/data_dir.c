@@ -379,6 +379,12 @@ static int read_identity(struct data_dir *d, char *why, size_t why_bytes)
     return 0;
 }
 
+bool data_dir_is_last(const struct data_dir *d)
+{
+    char path[PATH_BYTES_MAX];
+    return stable_is_last(d->disk, data_dir_path(d, "identity", path));
+}
+
 static int open_identity(struct data_dir *d, const char *app_name, bool primary, char *why,
                          size_t why_bytes)
 {

@@ -64,6 +64,9 @@ int data_dir_look(struct data_dir *d, const struct disk *disk, const char *path,
 /* The last epoch that was taken here; its lower half is 0 after a promotion. */
 uint64_t data_dir_own_epoch(const struct data_dir *d);
 
+/* Whether its identity is certainly what was written last: no damaged copy may be newer. */
+bool data_dir_is_last(const struct data_dir *d);
+
 /* A backup's becomes that of the primary of this generation, alone in its in-sync set, from its
  * next start on. Durable when it returns 0. */
 int data_dir_promote(struct data_dir *d, uint32_t generation);

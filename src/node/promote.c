@@ -20,6 +20,7 @@ struct look {
     struct peer_set set; /* as the last entry about it says; count 0: none was seen */
     uint64_t wanted;     /* its chain is */
     uint64_t chain;
+    bool found;
 };
 
 static int see_frame(void *context, const struct log_position *p, struct span payload)
@@ -33,8 +34,10 @@ static int see_frame(void *context, const struct log_position *p, struct span pa
         if (e.kind != ENTRY_WRITES && e.body.bytes != 0 && peer_set_decode(e.body, &l->set) != 0)
             return ERR_CORRUPT;
         l->last = (struct peer_point){.epoch = e.epoch, .index = e.index, .chain = e.chain};
-        if (e.index == l->wanted)
+        if (e.index == l->wanted) {
             l->chain = e.chain;
+            l->found = true;
+        }
         rest = span(rest.at + bytes, rest.bytes - bytes);
     }
     if (p->commit > l->commit)
@@ -106,11 +109,9 @@ static void look_at_set(struct data_dir *d, struct peer_set *set)
     store_close(store);
 }
 
-static int look_at(struct data_dir *d, struct promote_dir *to, struct log_ends *ends, char *why,
-                   size_t why_bytes)
+static void take_identity(const struct data_dir *d, struct promote_dir *to)
 {
     const struct identity *i = &d->identity;
-    struct look l = {0};
     to->server = i->server;
     memcpy(to->cluster, i->hard.cluster, sizeof to->cluster);
     to->own_epoch = data_dir_own_epoch(d);
@@ -118,6 +119,13 @@ static int look_at(struct data_dir *d, struct promote_dir *to, struct log_ends *
     to->complete = i->hard.complete;
     to->installing = i->installing;
     to->own = i->hard.set;
+}
+
+static int look_at(struct data_dir *d, struct promote_dir *to, struct log_ends *ends, char *why,
+                   size_t why_bytes)
+{
+    struct look l = {0};
+    take_identity(d, to);
     if (to->installing)
         return 0; /* what is in it is not yet anybody's */
     int rc = look_at_log(d, 0, &l, ends, why, why_bytes);
@@ -131,6 +139,47 @@ static int look_at(struct data_dir *d, struct promote_dir *to, struct log_ends *
     if (to->set.count == 0)
         look_at_set(d, &to->set);
     return 0;
+}
+
+static void pass_gap(void *context, const struct log_gap *g)
+{
+    (void)context;
+    (void)g;
+}
+
+/* What is left of a damaged log, and `why` without what it advises to who starts a server on it. */
+static int look_at_rest(const struct data_dir *d, struct promote_dir *to, const char *why)
+{
+    char folder[PATH_BYTES_MAX];
+    struct look l = {0};
+    const char *advice = strstr(why, ": restore this server");
+    int bytes = advice == NULL ? (int)strlen(why) : (int)(advice - why);
+    snprintf(to->damage, sizeof to->damage, "%.*s", bytes, why);
+    int rc = log_survey(d->disk, data_dir_path(d, "log", folder), 0, see_frame, pass_gap, &l);
+    to->last = l.last;
+    to->committed = l.commit;
+    to->set = l.set;
+    return rc;
+}
+
+/* The old primary's: with a damaged log, or none, it may be proof all the same (repl/promote.h). */
+static int look_at_old(struct data_dir *d, struct promote_dir *to, struct log_ends *ends, char *why,
+                       size_t why_bytes)
+{
+    int rc = ERR_CORRUPT;
+    take_identity(d, to);
+    to->own_is_last = data_dir_is_last(d);
+    if (to->installing || data_dir_has_log(d))
+        rc = look_at(d, to, ends, why, why_bytes);
+    else
+        snprintf(why, why_bytes, "%s/log has no segment", d->path);
+    if (rc == ERR_CORRUPT) {
+        rc = look_at_rest(d, to, why);
+        if (rc != 0)
+            snprintf(why, why_bytes, "the log in %s cannot be read: %s; nothing was changed",
+                     d->path, start_sentence(rc));
+    }
+    return rc;
 }
 
 /* The chain after entry `index`, which the log has, or begins behind. */
@@ -171,6 +220,23 @@ static int compare(const struct promotion *p, struct promote_case *c, const stru
     return rc == 0 ? chain_at(&p->old, there, at, &c->chain_old, why, why_bytes) : rc;
 }
 
+/* The same with what is left of the old primary's log, if that entry is. */
+static int compare_rest(const struct promotion *p, struct promote_case *c,
+                        const struct log_ends *here, char *why, size_t why_bytes)
+{
+    char folder[PATH_BYTES_MAX];
+    struct look l = {.wanted = lower(c->old.committed, here->last_index)};
+    if (l.wanted == 0 || l.wanted + 1 < here->first_index)
+        return 0;
+    int rc = log_survey(p->old.disk, data_dir_path(&p->old, "log", folder), l.wanted, see_frame,
+                        pass_gap, &l);
+    if (rc != 0 || !l.found)
+        return rc;
+    c->compared = l.wanted;
+    c->chain_old = l.chain;
+    return chain_at(&p->dir, here, l.wanted, &c->chain_self, why, why_bytes);
+}
+
 int promotion_open(struct promotion *p, const struct disk *disk, const char *data,
                    const char *old_state, const char *boot_id_file, struct promote_case *c,
                    char *why, size_t why_bytes)
@@ -192,9 +258,10 @@ int promotion_open(struct promotion *p, const struct disk *disk, const char *dat
     if (rc == 0 && c->has_old)
         rc = data_dir_look(&p->old, disk, old_state, true, boot_id_file, why, why_bytes);
     if (rc == 0 && c->has_old)
-        rc = look_at(&p->old, &c->old, &there, why, why_bytes);
+        rc = look_at_old(&p->old, &c->old, &there, why, why_bytes);
     if (rc == 0 && c->has_old && !c->self.installing && !c->old.installing)
-        rc = compare(p, c, &here, &there, why, why_bytes);
+        rc = c->old.damage[0] != '\0' ? compare_rest(p, c, &here, why, why_bytes)
+                                      : compare(p, c, &here, &there, why, why_bytes);
     if (rc != 0)
         promotion_close(p);
     return rc;

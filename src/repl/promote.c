@@ -135,6 +135,11 @@ static uint64_t highest_promise(const struct promote_case *c)
     return highest;
 }
 
+static bool is_damaged(const struct promote_dir *d)
+{
+    return d->damage[0] != '\0';
+}
+
 /* Whether it can be what the last primary left; `proven` where it shows that nothing is lost. */
 static enum promote_reason judge_old(const struct promote_case *c, bool *proven, struct buf *why)
 {
@@ -158,7 +163,7 @@ static enum promote_reason judge_old(const struct promote_case *c, bool *proven,
                    "in epoch " EPOCH ", and epoch " EPOCH " was followed since\n",
                    name, EPOCH_ARGS(old->own_epoch), EPOCH_ARGS(highest_promise(c)));
     /* One entry at a time is under way, and may have been shipped before it was durable there. */
-    else if (d->last.index > old->last.index + 1)
+    else if (!is_damaged(old) && d->last.index > old->last.index + 1)
         buf_printf(why,
                    "the directory of %s is an older copy: its log ends with entry %" PRIu64
                    ", and %s got %" PRIu64 " from it\n",
@@ -177,7 +182,7 @@ static enum promote_reason judge_old(const struct promote_case *c, bool *proven,
                    d->server.name, name, c->compared);
         return PROMOTE_LOGS_DIFFER;
     } else {
-        *proven = peer_set_has(&old->own, d->server.id);
+        *proven = peer_set_has(&old->own, d->server.id) && (!is_damaged(old) || old->own_is_last);
         return PROMOTE_YES;
     }
     return PROMOTE_OLD_WRONG;
@@ -185,10 +190,48 @@ static enum promote_reason judge_old(const struct promote_case *c, bool *proven,
 
 /* --- What is known, and what cannot be --- */
 
+/* A log is not needed for the proof, but for what would show that it is none. */
+static void tell_damage(const struct promote_case *c, struct promote_verdict *v)
+{
+    const struct promote_dir *d = &c->self, *old = &c->old;
+    const char *name = old->server.name;
+    if (!is_damaged(old))
+        return;
+    buf_printf(&v->known,
+               "the log of %s is damaged (%s). The set does not stand in it, and is on the disk "
+               "before anything is acknowledged by it\n",
+               name, old->damage);
+    if (!old->own_is_last)
+        buf_printf(&v->unknown,
+                   "whether that is the last set of %s: one of identity.0 and identity.1 in its "
+                   "directory is damaged, too, or gone, and may have been the newer; the log would "
+                   "tell. A whole copy of the directory, taken after %s had stopped, would prove "
+                   "it\n",
+                   name, name);
+    if (c->compared != 0)
+        buf_printf(&v->unknown,
+                   "whether the directory of %s or of %s is an older copy: their logs agree at "
+                   "entry %" PRIu64 ", and what is left of the one goes no further\n",
+                   d->server.name, name, c->compared);
+    else
+        buf_printf(
+            &v->unknown,
+            "whether the directory of %s or of %s is an older copy, or of another log: there "
+            "is nothing left to compare\n",
+            d->server.name, name);
+}
+
 static void tell_old(const struct promote_case *c, struct promote_verdict *v)
 {
     const struct promote_dir *d = &c->self, *old = &c->old;
     const char *name = old->server.name;
+    tell_damage(c, v);
+    if (peer_set_has(&old->own, d->server.id) && !v->proven) {
+        buf_printf(&v->known, "%s left, so far as can be told, the in-sync set {", name);
+        add_names(&v->known, &old->own);
+        buf_printf(&v->known, "}, and %s is in it\n", d->server.name);
+        return;
+    }
     if (v->proven) {
         buf_printf(&v->known, "%s left the in-sync set {", name);
         add_names(&v->known, &old->own);

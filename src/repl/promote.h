@@ -8,6 +8,11 @@
  * have durable (S3, S4). So a server of the set that the old primary left has every acknowledged
  * write, and nothing else proves that: what backups know of the set may be older, since a primary
  * goes on alone once it has dropped them.
+ *
+ * That set stands beside the log, not in it, and is on the disk before any commit rests on it: so
+ * it proves the same where the log is damaged or gone. The log only shows whether a directory is an
+ * older copy than it is taken for, here or there. One of the two copies of the set may be damaged
+ * with it, and the other be of an earlier set; the log would tell, so without it both are needed.
  */
 #ifndef REPL_PROMOTE_H
 #define REPL_PROMOTE_H
@@ -18,7 +23,7 @@
 #include "base/buf.h"
 #include "repl/peer.h"
 
-enum { PROMOTE_SERVERS_MAX = 32 };
+enum { PROMOTE_SERVERS_MAX = 32, PROMOTE_DAMAGE_BYTES = 512 };
 
 /* A data directory that no server runs on. */
 struct promote_dir {
@@ -33,6 +38,10 @@ struct promote_dir {
     uint64_t committed;     /* at least */
     struct peer_set set;    /* in sync: the last that its log tells of; count 0: not known */
     struct peer_set own;    /* in sync: as it made it durable itself, as primary */
+    /* of the old primary's: */
+    char damage[PROMOTE_DAMAGE_BYTES]; /* what is wrong with its log; "": nothing. Of a damaged one
+                                          last and committed are what is left of it, at least */
+    bool own_is_last;                  /* no later set can have been written and be damaged now */
 };
 
 enum promote_reach {

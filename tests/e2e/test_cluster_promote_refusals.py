@@ -3,6 +3,7 @@
 import glob
 import os
 import shutil
+import struct
 
 from cluster import Cluster, Member
 from harness import Suite, check, equal, folder, run
@@ -73,6 +74,43 @@ def an_old_primarys_directory_is_only_read_and_must_be_the_last():
         cluster.wait_equal()
 
 
+@suite.alone
+def a_damaged_log_of_the_old_primary_leaves_the_proof_that_stands_beside_it():
+    with Cluster(2) as cluster:
+        seoul, busan, jeju = cluster.servers
+        posts(busan, 20)
+        cluster.wait_equal()
+        listed = busan.texts("/notes")
+        seoul.kill()
+        busan.stop()
+        gone = copy_of(seoul, "gone")
+        shutil.rmtree(gone.data + "/log")
+        before = contents(gone.data)
+        said = promoted(copy_of(busan, "another"), old=gone, asks=[jeju])
+        check("every acknowledged write is here" in said and "nothing left to compare" in said, said)
+        equal(contents(gone.data) == before, True, "the directory without a log is as it was")
+        damage(seoul)
+        doubtful = copy_of(seoul, "doubtful")
+        damage_older_identity(doubtful)
+        said = not_promoted(busan, "nothing proves", old=doubtful, asks=[jeju])
+        check("identity.0 and identity.1" in said and "may have been the newer" in said, said)
+        said = promoted(busan, old=seoul, asks=[jeju])
+        check("every acknowledged write is here" in said, said)
+        check("the log of seoul is damaged" in said and ".log, byte 4096" in said and "logs agree at entry" in said, said)
+        start_as_primary(cluster, busan)
+        jeju.stop()
+        start_as_backup(jeju, busan)
+        cluster.backups = [jeju]
+        cluster.wait_in_sync()
+        equal(busan.texts("/notes"), listed, "the list")
+
+
+def copy_of(server, name):
+    copy = Member(server.name, data=folder(name), start=False)
+    shutil.copytree(server.data, copy.data)
+    return copy
+
+
 def busan_copy(busan):
     copy = Member("busan", data=folder("copy"), start=False)
     shutil.copytree(busan.data, copy.data)
@@ -85,6 +123,19 @@ def damage(server):
         file.seek(4096 + 100)
         byte = file.read(1)
         file.seek(4096 + 100)
+        file.write(bytes([byte[0] ^ 1]))
+
+
+def damage_older_identity(server):
+    """Which of the two copies is the older is not to be seen once one cannot be read."""
+    def count(path):
+        with open(path, "rb") as file:
+            return struct.unpack("<Q", file.read()[16:24])[0]
+    path = min((f"{server.data}/identity.{n}" for n in (0, 1)), key=count)
+    with open(path, "r+b") as file:
+        file.seek(50)
+        byte = file.read(1)
+        file.seek(50)
         file.write(bytes([byte[0] ^ 1]))
 
 

@@ -249,6 +249,66 @@ static void logs_that_differ_where_both_are_committed_are_refused(void **state)
     refused_always(PROMOTE_LOGS_DIFFER, "differ at or before entry 39");
 }
 
+/* --- With it, and its log damaged --- */
+
+static void with_damaged_log(void)
+{
+    with_old();
+    snprintf(c.old.damage, sizeof c.old.damage, "log/1, byte 4096: a frame is damaged");
+    c.old.own_is_last = true;
+    c.old.last = point_of(SECOND, LAST / 2); /* what is left of it */
+    c.old.committed = c.compared = LAST / 2 - 1;
+}
+
+static void the_set_proves_it_also_beside_a_damaged_log(void **state)
+{
+    (void)state;
+    with_damaged_log();
+    allowed(true, 1);
+    assert_true(says(&v.known, "every acknowledged write is here"));
+    assert_true(says(&v.known, "the log of seoul is damaged (log/1, byte 4096"));
+    assert_true(says(&v.unknown, "their logs agree at entry 19"));
+    c.old.last = (struct peer_point){0}; /* nothing is left */
+    c.old.committed = c.compared = 0;
+    allowed(true, 1);
+    assert_true(says(&v.unknown, "nothing left to compare"));
+    c.old.own = SET("seoul", "jeju");
+    refused_for(PROMOTE_DATA_LOSS, "--accept-data-loss");
+    assert_true(says(&v.known, "without busan"));
+}
+
+/* The older copy of the set may name who was dropped by the newer, and the log cannot say so. */
+static void a_set_that_may_not_be_the_last_proves_nothing_without_the_log(void **state)
+{
+    (void)state;
+    with_damaged_log();
+    c.old.own_is_last = false;
+    refused_for(PROMOTE_DATA_LOSS, "--accept-data-loss");
+    assert_true(says(&v.unknown, "identity.0 and identity.1") && says(&v.unknown, "whole copy"));
+    assert_false(says(&v.known, "every acknowledged write is here"));
+    c.accept_data_loss = true;
+    allowed(false, 1);
+    setup(NULL);
+    with_old(); /* the log is whole, and would show it */
+    allowed(true, 1);
+}
+
+static void what_is_left_of_a_damaged_log_can_still_refuse(void **state)
+{
+    (void)state;
+    with_damaged_log();
+    c.chain_old = 1;
+    refused_always(PROMOTE_LOGS_DIFFER, "differ at or before entry 19");
+    setup(NULL);
+    with_damaged_log();
+    c.self.last.index = c.servers[0].last = LAST / 2 - 2;
+    refused_always(PROMOTE_ROLLED_BACK, "lacks entries");
+    setup(NULL);
+    with_damaged_log();
+    c.servers[0].promised_epoch = SECOND + 1;
+    refused_always(PROMOTE_OLD_WRONG, "epoch 0.3 was followed since");
+}
+
 /* --- The others --- */
 
 static void whoever_has_more_is_to_be_promoted_instead(void **state)
@@ -370,6 +430,9 @@ int main(void)
         TEST(a_later_life_that_this_one_never_met_still_counts),
         TEST(a_directory_that_is_no_primarys_proves_nothing),
         TEST(one_that_has_lost_what_it_had_is_refused),
+        TEST(the_set_proves_it_also_beside_a_damaged_log),
+        TEST(a_set_that_may_not_be_the_last_proves_nothing_without_the_log),
+        TEST(what_is_left_of_a_damaged_log_can_still_refuse),
         TEST(logs_that_differ_where_both_are_committed_are_refused),
         TEST(whoever_has_more_is_to_be_promoted_instead),
         TEST(a_primary_that_lives_is_not_replaced),

@@ -201,6 +201,28 @@ static void what_is_read_after_a_failed_sync_is_durable(void **state)
     }
 }
 
+static void a_damaged_copy_may_have_been_the_last(void **state)
+{
+    (void)state;
+    struct disk_fake *f = disk_fake_create(1);
+    struct disk disk = disk_fake_disk(f);
+    assert_false(stable_is_last(&disk, path));
+    assert_int_equal(put(&disk, "one"), 0);
+    assert_false(stable_is_last(&disk, path));
+    assert_int_equal(put(&disk, "two"), 0);
+    assert_true(stable_is_last(&disk, path));
+    for (char copy = '0'; copy <= '1'; copy++) {
+        char name[] = {'e', 'p', 'o', 'c', 'h', '.', copy, '\0'};
+        disk_fake_flip(f, name, 30, 1);
+        assert_false(stable_is_last(&disk, path));
+        disk_fake_flip(f, name, 30, 1);
+        assert_true(stable_is_last(&disk, path));
+    }
+    assert_int_equal(put(&disk, "three"), 0);
+    assert_true(stable_is_last(&disk, path));
+    disk_fake_destroy(f);
+}
+
 static void a_damaged_copy_is_passed_over(void **state)
 {
     (void)state;
@@ -274,6 +296,7 @@ int main(void)
         cmocka_unit_test(a_crash_leaves_the_old_or_the_new),
         cmocka_unit_test(a_fault_leaves_the_old_or_the_new),
         cmocka_unit_test(what_is_read_after_a_failed_sync_is_durable),
+        cmocka_unit_test(a_damaged_copy_may_have_been_the_last),
         cmocka_unit_test(a_damaged_copy_is_passed_over),
         cmocka_unit_test(two_damaged_copies_are_refused_and_kept),
         cmocka_unit_test(a_newer_version_is_refused),
