@@ -139,7 +139,8 @@ struct install {
     bool any; /* the order thread's */
     pthread_t thread;
     atomic_bool stop;     /* what is not done yet is left to the next start */
-    atomic_bool checked;  /* for the status */
+    atomic_bool checked;  /* for the status, */
+    atomic_bool no_space; /* too: the disk is full, it is tried again */
     atomic_bool over;     /* the thread has nothing left to do, and says below what it did */
     bool whole;           /* the copy was */
     struct node *instead; /* what was opened, as a node of its own without threads; NULL: nothing */

@@ -81,6 +81,7 @@ static int open_instead(struct node *n, struct node *instead)
         why[0] = '\0';
         instead->tail_end = &instead->tail;
         int rc = recover_again(instead, why, sizeof why);
+        atomic_store_explicit(&n->install.no_space, rc == ERR_DISK_FULL, memory_order_relaxed);
         if (rc == 0)
             return 0;
         close_instead(instead);
@@ -140,6 +141,7 @@ static void begin(struct node *n)
     i->whole = false;
     i->instead = NULL;
     atomic_store(&i->checked, false);
+    atomic_store(&i->no_space, false);
     atomic_store(&i->over, false);
     order_say(n, "all of the copy is here, and is checked");
     if (pthread_create(&i->thread, NULL, install_run, n) != 0)

@@ -112,6 +112,12 @@ static void waiting_names(struct node *n, char *to, size_t bytes)
 static void give_reason(struct node *n, int refusal, struct status_view *v)
 {
     char names[128];
+    if (n->install.any && atomic_load_explicit(&n->install.no_space, memory_order_relaxed)) {
+        snprintf(v->reason, sizeof v->reason,
+                 "the full copy is here, and the disk has no space to take it over: that is done "
+                 "once it has");
+        return;
+    }
     if (n->suspect) {
         snprintf(v->reason, sizeof v->reason,
                  "this server is suspect, and waits for a full copy%s%.100s",

@@ -34,6 +34,10 @@ class FailingDisk:
         """Writes of such files arrive, can be read again, and fail all the same; flushes after them succeed."""
         self.order(f"flush {part}")
 
+    def fill(self, part):
+        """Writes of files with this in their path find no space."""
+        self.order(f"full {part}")
+
     def mend(self):
         if os.path.exists(self.orders):
             os.remove(self.orders)

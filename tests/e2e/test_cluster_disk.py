@@ -1,9 +1,11 @@
 """Full disks in a cluster: a backup without space is left behind and says why, a primary without space refuses writes."""
 
+import os
 import time
 
 from cluster import Cluster, Load, Member, verify
-from harness import Http, NotRun, Suite, check, equal, refused
+from copies import FLAGS, ask_all, grow, has, segments
+from harness import Http, NotRun, Suite, check, equal, refused, wait_until
 from test_damage import SmallDisk
 from test_suspect import posts, rot
 
@@ -19,6 +21,13 @@ class OnDisk(SmallDisk):
         if not self.mounted:
             self.close()
             raise NotRun("without root the small disk goes with its server")
+
+
+    def leave(self, mb):
+        """So many MiB are free, as the system counts them."""
+        free = os.statvfs(self.mount)
+        with open(self.ballast, "wb") as file:
+            os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_frsize - (mb << 20))
 
 
 def on_disk(disk, name, *args, primary=None):
@@ -111,6 +120,30 @@ def a_full_copy_without_space_is_named_and_comes_when_there_is_some():
             cluster.wait_in_sync()
             cluster.wait_equal()
             equal(jeju.texts("/notes"), seoul.texts("/notes"), "the lists")
+    finally:
+        disk.close()
+
+
+@suite.alone
+def a_checkpoint_without_space_is_made_later_by_itself():
+    """Writes go on meanwhile, and the log is kept."""
+    disk = OnDisk()
+    try:
+        with Cluster(0, start=False) as cluster:
+            cluster.primary = on_disk(disk, "seoul", *FLAGS)
+            seoul = cluster.primary
+            seoul.start()
+            ask_all(seoul, "POST", ["/big"] * 4)
+            disk.leave(mb=12)  # more than the reserve of 8, and less than the two that a checkpoint wants left
+            wait_until(lambda: grow(seoul, 1) or "no checkpoint could be made: the disk is full" in seoul.err(), "it says so")
+            before = segments(seoul)
+            equal(seoul.ask("POST", "/notes", "{}").status, 201, "a write meanwhile")
+            equal(seoul.status()["writable"], True, "writable")
+            check(not has(seoul, "checkpoint.mdb") and not has(seoul, "checkpoint.new"), "nothing of it is left")
+            equal(segments(seoul)[0], before[0], "the log's first segment")
+            disk.free()
+            wait_until(lambda: has(seoul, "checkpoint.mdb"), "a checkpoint, without a write or a restart", 60)
+            equal(seoul.err().count("no checkpoint could be made"), 1, "it was tried again when there was time to make space")
     finally:
         disk.close()
 

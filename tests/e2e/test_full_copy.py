@@ -6,6 +6,7 @@ import shutil
 
 from cluster import Cluster, Load, Member, no_answer_as_if_empty, verify
 from copies import FLAGS, NO_CHECKPOINTS, Trimmed, copied, has, in_the_middle, trim
+from failing_disk import FailingDisk
 from harness import Suite, check, equal, refused, wait_until
 from test_cluster_disk import OnDisk, on_disk
 
@@ -105,6 +106,28 @@ def a_backup_that_was_away_for_too_long_gets_one_and_reads_go_on_meanwhile():
         check(not before & identities(busan), "it has a new identity")
         equal(busan.ask("POST", "/kept", "{}").copies, 2, "copies of a write through it")
         equal([b["app_name"] for b in seoul.status()["backups"]], ["busan"], "backups: the new one has replaced the old")
+
+
+@suite.alone
+def a_copy_that_finds_no_space_to_be_taken_over_is_as_soon_as_there_is():
+    """Whatever of it has none; the server stays up meanwhile, and says why."""
+    disk = FailingDisk()
+    with Trimmed() as cluster:
+        busan = Member("busan", *cluster.args, primary=cluster.primary.host, start=False)
+        cluster.backups.append(busan)
+        busan.env = disk.env
+        disk.fill("records.new")
+        busan.begin()
+        cluster.wait(lambda: "cannot be taken over yet" in busan.err(), "local storage has no space")
+        cluster.wait(lambda: "no space to take it over" in busan.status()["reason"], "its status says so")
+        equal(busan.status()["copy"]["state"], "installing", "what becomes of the copy")
+        refused(busan.ask("GET", "/base/1"), 503, "not_ready")
+        equal(cluster.primary.ask("POST", "/notes", "{}").status, 201, "a write at the primary")
+        disk.fill("/log/")
+        cluster.wait(lambda: re.search("cannot be taken over yet.*log", busan.err()), "then the log has none")
+        disk.mend()
+        cluster.whole()
+        equal(busan.status().get("reason", ""), "", "its reason")
 
 
 @suite.alone

@@ -6,7 +6,8 @@
  *   write PART         writes and flushes of files with PART in their path give EIO,
  *   read PART BYTE     reads of that byte of such a file do,
  *   flush PART         writes of such files are done and give EIO, as where the disk has taken the
- *                      bytes and failed to keep them; a flush that comes after that succeeds.
+ *                      bytes and failed to keep them; a flush that comes after that succeeds,
+ *   full PART          writes of such files give ENOSPC.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -67,9 +68,9 @@ ssize_t pwrite(int fd, const void *from, size_t bytes, off_t offset)
         broken = true;
         next(fd, from, bytes, offset);
     }
-    if (!broken)
+    if (!broken && !fails("full", fd, offset, bytes))
         return next(fd, from, bytes, offset);
-    errno = EIO;
+    errno = broken ? EIO : ENOSPC;
     return -1;
 }
 
