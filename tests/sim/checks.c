@@ -101,7 +101,8 @@ static bool excused(struct world *w, const struct server *s)
 }
 
 /* There are two of this identity: whichever is in session has what was acknowledged, and is looked
- * at by the checks of sessions. */
+ * at by the checks of sessions. The other falls behind, also if it was the one before: so neither
+ * counts as whole again before it is the only one. */
 static bool cloned(const struct world *w, const struct server *s)
 {
     for (unsigned i = 0; i < w->servers_count; i++)
@@ -144,9 +145,9 @@ static void check_primary(struct world *w)
     if (d->saving)
         check_set(w, &d->hard_next.set);
     for (unsigned i = 1; i < w->servers_count; i++) {
-        struct drive *other = &w->servers[i].disk;
-        if (other->damaged && has(w, other, t->committed) && !excused(w, &w->servers[i]))
-            other->damaged = false;
+        struct server *s = &w->servers[i];
+        if (s->disk.damaged && !cloned(w, s) && has(w, &s->disk, t->committed) && !excused(w, s))
+            s->disk.damaged = false;
     }
 }
 
