@@ -6,7 +6,6 @@
 #ifdef REPL_RULES_VARY
 #include <stdbool.h>
 enum repl_rule {
-    /* that the simulator leaves out, */
     S1,
     S2,
     S3,
@@ -16,6 +15,7 @@ enum repl_rule {
     S8,
     S9,
     S10,
+    S11,
     S12,
     S13,
     S14,
@@ -23,9 +23,6 @@ enum repl_rule {
     S18,
     S19,
     S23,
-    REPL_RULES,
-    /* and one of the start of a server */
-    S11 = REPL_RULES,
     RULES
 };
 extern bool repl_rules[]; /* defined by the test, as long as the rules that it varies */

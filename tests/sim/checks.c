@@ -301,10 +301,11 @@ static void check_commit(struct world *w, const struct server *s, const struct p
     for (unsigned i = 0; i < set->count; i++) {
         const unsigned char *id = set->list[i].id;
         const struct heard *h = heard_of((struct server *)s, id);
-        if (memcmp(id, s->disk.id, PEER_ID_BYTES) == 0 ? drive_kept(&s->disk) < index
-                                                       : h == NULL || h->durable < index)
+        bool self = memcmp(id, s->disk.id, PEER_ID_BYTES) == 0;
+        uint64_t durable = self ? drive_kept(&s->disk) : h == NULL ? 0 : h->durable;
+        if (durable < index)
             complain(w, "I6: entry %llu is committed, and %s in the set has acknowledged %llu",
-                     (u)index, set->list[i].name, (u)(h == NULL ? 0 : h->durable));
+                     (u)index, set->list[i].name, (u)durable);
     }
 }
 

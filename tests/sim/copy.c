@@ -16,6 +16,10 @@ void checkpoint_make(struct world *w, struct server *s)
     uint64_t applied = drive_applied(d), keep = chance_below(&w->chance, w->plan.log_entries + 1);
     if (applied == 0 || d->installing || d->cutting || s->alarmed || w->now_us < s->hold_us)
         return;
+    if (failing_at(w, s, DISK_CHECKPOINT)) {
+        tell(w, "%s: no checkpoint could be made", s->name);
+        return;
+    }
     /* The first one also while an entry waits for backups that wait for a copy. */
     if (d->checkpoint == NULL || (d->local.txn == NULL && d->checkpoint->state.applied < applied)) {
         image_drop(d->checkpoint);
@@ -33,7 +37,10 @@ void checkpoint_make(struct world *w, struct server *s)
         return;
     tell(w, "%s trims its log up to %llu; its checkpoint is of %llu", s->name,
          (unsigned long long)to, (unsigned long long)d->checkpoint->state.applied);
-    drive_trim(d, to);
+    if (failing_at(w, s, DISK_TRIM))
+        failing_end(w, s, "trimming its log", true);
+    else
+        drive_trim(d, to);
 }
 
 /* --- A primary --- */
@@ -103,9 +110,13 @@ void copy_ask(struct world *w, struct server *s, struct wire *wire)
     wire_send(w, wire, CALLER, &m);
 }
 
-static const char *take_chunk(struct server *s, const struct peer_copy_chunk *c)
+static const char *take_chunk(struct world *w, struct server *s, const struct peer_copy_chunk *c)
 {
     const char *why = full_copy_take(&s->in, c);
+    if (why == NULL && failing_at(w, s, DISK_PART)) {
+        copy_forget(s);
+        why = "what comes of the copy cannot be written";
+    }
     if (why == NULL)
         buf_add_span(&s->part, c->bytes);
     return why;
@@ -119,7 +130,7 @@ void copy_told(struct world *w, struct server *s, struct wire *wire, const struc
     else if (m->kind == PEER_COPY_HEAD)
         why = full_copy_begin(&s->in, &s->r, &m->copy_head);
     else if (m->kind == PEER_COPY_CHUNK)
-        why = take_chunk(s, &m->copy_chunk);
+        why = take_chunk(w, s, &m->copy_chunk);
     if (m->kind == PEER_COPY_HEAD && why == NULL)
         s->part.bytes = s->in.got;
     else if (m->kind == PEER_COPY_HEAD)
@@ -155,6 +166,12 @@ void copy_checked(struct world *w, struct server *s)
         image_drop(i);
         return;
     }
+    bool fails = failing_at(w, s, DISK_INSTALL);
+    if (fails && s->failing.kept_percent < 50) {
+        image_drop(i);
+        failing_end(w, s, "the note of an install", false);
+        return;
+    }
     s->copy_wanted = false;
     s->alarmed = true; /* nothing comes to the step until it begins again */
     s->disk.installing = true;
@@ -164,7 +181,10 @@ void copy_checked(struct world *w, struct server *s)
         s->disk.id[n] = (unsigned char)(chance_next(&w->chance) | 1);
     w->counts.copies++;
     tell(w, "%s installs a copy of %llu", s->name, (unsigned long long)i->state.applied);
-    later(w, driver_disk_us(w, s), DO_INSTALLED, s, 0, 0);
+    if (fails)
+        failing_end(w, s, "the note of an install", false);
+    else
+        later(w, driver_disk_us(w, s), DO_INSTALLED, s, 0, 0);
 }
 
 void copy_installed(struct world *w, struct server *s)

@@ -33,6 +33,8 @@ static void forget_above(struct drive *d, uint64_t index)
         free(drive_at(d, d->count)->at);
     if (d->asked > index)
         d->asked = index;
+    if (d->hole > index)
+        d->hole = 0;
 }
 
 void drive_forget(struct drive *d, uint64_t first)
@@ -126,11 +128,50 @@ int drive_flushed(struct drive *d, uint64_t index)
     return 0;
 }
 
+/* The last of them that is there. */
+static uint64_t kept_of(const struct drive *d, uint64_t index, unsigned percent)
+{
+    return d->durable + (index - d->durable) * percent / 100;
+}
+
+/* Of the real log's last frame, sector by sector, whatever its disk draws. */
+void drive_flush_fails(struct drive *d, uint64_t index, unsigned percent)
+{
+    uint64_t kept = kept_of(d, index, percent);
+    if (d->wal != NULL && kept == index)
+        kept--;
+    int rc = drive_flushed(d, kept);
+    assert(rc == 0);
+    if (d->wal != NULL)
+        wal_write_fails(d->wal, d, index);
+    d->asked = d->durable;
+}
+
+/* The pages that were not written are clean, and the flush has nothing to do (Rebello et al., "Can
+ * Applications Recover from fsync Failures?", USENIX ATC 2020). The real log writes its frame once
+ * more. */
+void drive_flush_again(struct drive *d, uint64_t index, unsigned percent)
+{
+    uint64_t kept = kept_of(d, index, percent);
+    if (d->wal == NULL && d->hole == 0 && kept < index)
+        d->hole = kept + 1;
+    int rc = drive_flushed(d, index);
+    assert(rc == 0);
+}
+
 void drive_saved(struct drive *d)
 {
     assert(d->saving);
     d->saving = false;
     d->hard = d->hard_next;
+}
+
+/* Either of the two copies may be whole. */
+void drive_save_fails(struct drive *d, unsigned percent)
+{
+    if (percent >= 50)
+        drive_saved(d);
+    d->saving = false;
 }
 
 int drive_cut_done(struct drive *d)
@@ -143,6 +184,18 @@ int drive_cut_done(struct drive *d)
     return rc;
 }
 
+/* It is done, or not, or the real log's in part. */
+void drive_cut_fails(struct drive *d, unsigned percent)
+{
+    if (d->wal != NULL)
+        wal_cut_fails(d->wal, d, d->cut_to);
+    else if (percent >= 50)
+        drive_cut_done(d);
+    if (d->cutting && d->wal != NULL)
+        forget_above(d, d->cut_to);
+    d->cutting = false;
+}
+
 void drive_trim(struct drive *d, uint64_t index)
 {
     assert(index < d->durable && index < d->count);
@@ -151,6 +204,8 @@ void drive_trim(struct drive *d, uint64_t index)
     for (uint64_t i = 0; i < count; i++)
         free(d->log[i].at);
     d->first += count;
+    if (d->hole < d->first)
+        d->hole = 0;
     memmove(d->log, d->log + count, (d->count + 1 - d->first) * sizeof *d->log);
 }
 
@@ -178,11 +233,12 @@ void drive_crash(struct drive *d, const struct storage *where, bool machine, str
     if (d->saving && !d->saves_stuck && chance_percent(c, 50))
         drive_saved(d);
     d->saving = false;
-    if (d->wal == NULL && !d->fails)
+    if (d->wal == NULL)
         drive_flushed(d, d->durable + chance_below(c, d->asked - d->durable + 1));
+    if (d->hole != 0)
+        d->durable = d->hole - 1;
     forget_above(d, d->durable);
     d->asked = d->durable;
-    d->fails = false;
     local_close(&d->local, where);
     if (machine)
         local_remove(&d->local, where);
@@ -256,5 +312,6 @@ struct peer_point drive_point(const struct drive *d, uint64_t index)
 
 uint64_t drive_kept(const struct drive *d)
 {
-    return d->cutting && d->cut_to < d->durable ? d->cut_to : d->durable;
+    uint64_t to = d->cutting && d->cut_to < d->durable ? d->cut_to : d->durable;
+    return d->hole != 0 && d->hole <= to ? d->hole - 1 : to;
 }

@@ -92,9 +92,10 @@ struct drive {
     bool restored;         /* once */
     bool rotten;           /* what was durable is not what was written any more */
     bool stuck;            /* no write to the log is begun, */
-    bool saves_stuck;      /* the small file is not written, */
-    bool fails;            /* or the next flush is an error: what it was for is not there */
-    bool suspect;          /* one was: S11 */
+    bool saves_stuck;      /* nor is the small file */
+    bool suspect;          /* it failed, and is marked as such: S11 */
+    uint64_t hole;         /* without S11: the first entry that is not there, though the flush was
+                              done again and succeeded; 0: none */
 };
 
 void drive_make(struct drive *d, bool real_log, struct chance *c);
@@ -109,8 +110,14 @@ struct logged *drive_at(const struct drive *d, uint64_t index);
 /* The bytes are copied. */
 void drive_append(struct drive *d, const struct entry *e, uint64_t commit);
 int drive_flushed(struct drive *d, uint64_t index); /* 0, or the log's error, as all below */
+/* The write up to `index` is an error: so much of it is there as it happens. Whoever tries once
+ * more is told that all is. */
+void drive_flush_fails(struct drive *d, uint64_t index, unsigned percent);
+void drive_flush_again(struct drive *d, uint64_t index, unsigned percent);
 void drive_saved(struct drive *d);
+void drive_save_fails(struct drive *d, unsigned percent);
 int drive_cut_done(struct drive *d);
+void drive_cut_fails(struct drive *d, unsigned percent);
 void drive_trim(struct drive *d, uint64_t index); /* those up to it */
 /* Log and local storage are gone: the checkpoint is all there is. */
 int drive_install(struct drive *d, const struct storage *where);

@@ -381,6 +381,7 @@ void faults_heal(struct world *w)
         if (s->stopped_us > w->now_us)
             s->stopped_us = w->now_us;
         s->slow_us = s->blocked_us = s->full_us = 0;
+        s->failing.work = 0;
         s->crashes = 0;
         if (s->stays_down)
             server_stop(w, s, false);

@@ -57,10 +57,11 @@ static void figures(const struct sum *s)
            "simulated second\n",
            hours, s->seconds, hours > 0 ? s->seconds / hours : 0,
            (double)c->operations / ((double)c->simulated_us / 1e6));
-    printf("# %llu faults, %llu starts, %llu late messages, %llu cuts, %llu drops, %llu full "
+    printf("# %llu faults, %llu disks that fail, %llu starts, %llu late messages, %llu cuts, %llu "
+           "drops, %llu full "
            "copies, %llu checkpoints\n",
-           (u)c->faults, (u)c->starts, (u)c->stale, (u)c->cuts, (u)c->drops, (u)c->copies,
-           (u)c->checkpoints);
+           (u)c->faults, (u)c->failures, (u)c->starts, (u)c->stale, (u)c->cuts, (u)c->drops,
+           (u)c->copies, (u)c->checkpoints);
     printf("# %llu events, %llu messages, %llu operations: %llu reads, %llu writes acknowledged, "
            "%llu unknown, %llu repeats\n",
            (u)c->events, (u)c->messages, (u)c->operations, (u)c->reads, (u)c->acknowledged,

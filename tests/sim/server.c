@@ -84,7 +84,7 @@ void server_give_up(struct world *w, struct server *s, const char *why)
 static enum repl_course course_of(struct server *s, bool damaged)
 {
     struct repl_found f = {.primary = server_leads(s),
-                           .marked = s->disk.suspect,
+                           .marked = s->disk.suspect && !s->disk.installing,
                            .damaged = damaged,
                            .accept_loss = s->accepts_loss};
     enum repl_course course = repl_course(&f);
@@ -160,6 +160,7 @@ void server_stop(struct world *w, struct server *s, bool machine)
     order_stop(w, s);
     wires_of_dead(w, s->number, machine);
     drive_crash(&s->disk, &w->storage, machine, &w->chance);
+    s->failing = (struct failing){0};
 }
 
 void server_finish(struct server *s)

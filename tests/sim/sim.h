@@ -2,8 +2,8 @@
  * Several servers in one process: each a real `struct repl`, real entries and a real store, with a
  * driver that does what the header of the step says, over a simulated log, network and clock; and
  * clients that ask them. One seed decides everything, so one seed replays a run. Nothing here knows
- * the rules of the step, but for RULE(S2), half of which is the driver's; checks.c and history.c
- * hold the invariants against what is on the disks and what was told.
+ * the rules of the step, but for those that are the driver's in whole or in part (S2, S11, S13);
+ * checks.c and history.c hold the invariants against what is on the disks and what was told.
  */
 #ifndef SIM_SIM_H
 #define SIM_SIM_H
@@ -93,6 +93,18 @@ struct flight {
     struct write_batch *batches; /* to be given back once it is applied */
 };
 
+/* What a disk does, any of which may fail. */
+enum disk_work {
+    DISK_FLUSH = 1, /* of the log, */
+    DISK_SAVE = 2,  /* of the small file, */
+    DISK_CUT = 4,
+    DISK_TRIM = 8,
+    DISK_CHECKPOINT = 16,
+    DISK_PART = 32, /* a piece of a copy that comes, */
+    DISK_INSTALL = 64,
+    DISK_ALL = 127,
+};
+
 struct server {
     unsigned number, follows; /* itself: it is the primary */
     uint32_t generation;
@@ -109,7 +121,14 @@ struct server {
     uint64_t disk_us;              /* when the writes asked for so far are done */
     uint64_t wait_us;              /* before the next call */
     uint64_t blocked_us;           /* no call gets through until then */
-    unsigned links, crashes;       /* it will crash so often, soon after each start */
+    struct failing {
+        unsigned work;         /* the next of these is an error; 0: none */
+        unsigned kept_percent; /* of what it was for, that is there all the same */
+        bool unmarked;         /* nor can it be noted that it failed */
+        bool machine;          /* which goes down then */
+        uint64_t back_us;      /* after which it is started again; 0: nobody does */
+    } failing;
+    unsigned links, crashes; /* it will crash so often, soon after each start */
     struct repl r;
 
     /* of its process */
@@ -253,7 +272,9 @@ enum event_kind {
     DO_ANSWER,
     DO_GIVE_UP,
     DO_STALE,
-    DO_START, /* by itself */
+    DO_START,  /* by itself */
+    DO_ACCEPT, /* likewise, where people give up what is lost */
+    DO_FAIL,   /* a disk will */
     DO_FAULT,
 };
 
@@ -279,13 +300,14 @@ struct plan {
     uint64_t checkpoint_us; /* between checkpoints; 0: there are none */
     uint64_t log_entries;   /* that a checkpoint leaves in the log */
     uint64_t key_window_us;
+    uint64_t failing_us;    /* between disks that fail; 0: none does */
     unsigned stale_percent; /* of entries made, after which an old message comes late */
     unsigned weights[48];
 };
 
 struct counts {
     uint64_t events, faults, messages, operations, reads, acknowledged, unknown, repeats;
-    uint64_t simulated_us, stale, starts, cuts, drops, copies, checkpoints;
+    uint64_t simulated_us, stale, starts, cuts, drops, copies, checkpoints, failures;
 };
 
 struct truth {
@@ -314,7 +336,7 @@ struct options {
 struct world {
     uint64_t seed;
     struct options o;
-    struct chance chance;
+    struct chance chance, failing; /* of disks that fail, and all that comes of it */
     uint64_t now_us, happened, lives;
     struct happening *queue;
     unsigned queue_count, queue_size;
@@ -361,6 +383,17 @@ void faults_plan(struct world *w);
 void faults_do(struct world *w);
 void faults_heal(struct world *w);
 void faults_operator(struct world *w); /* what people do once faults are over */
+
+/* --- failing_disk.c --- */
+
+void failing_plan(struct world *w);
+void failing_do(struct world *w); /* somebody's disk, soon */
+/* Whether the disk fails at this now. */
+bool failing_at(struct world *w, struct server *s, enum disk_work work);
+/* The process ends of it; marks: after an attempt to note that it is suspect. */
+void failing_end(struct world *w, struct server *s, const char *what, bool marks);
+/* DO_FLUSH, DO_SAVE, DO_CUT. False: the disk does not fail. */
+bool failing_work(struct world *w, struct server *s, const struct happening *h);
 
 /* --- checks.c --- */
 

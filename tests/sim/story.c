@@ -323,7 +323,7 @@ static bool do_resume_saves(struct story *st, const struct args *a)
 
 static bool do_fail_flush(struct story *st, const struct args *a)
 {
-    server(st, a, 0)->disk.fails = true;
+    server(st, a, 0)->failing.work = DISK_FLUSH;
     return true;
 }
 

@@ -19,6 +19,7 @@ struct wal {
     struct disk disk;
     struct log *log;
     uint64_t seed, last_frame;
+    bool failed; /* in this life */
 };
 
 struct wal *wal_make(struct chance *c)
@@ -130,6 +131,7 @@ int wal_open(struct wal *w, struct drive *d, bool may_begin, char *why, size_t w
         options.first_chain = state->chain;
     }
     assert(w->log == NULL);
+    w->failed = false;
     int rc = log_open(&w->log, &options, state->applied + 1, state->applied, take_frame, &o, why,
                       why_bytes);
     if (rc != 0) {
@@ -210,6 +212,26 @@ int wal_cut(struct wal *w, const struct drive *d, uint64_t index)
     return log_cut(w->log, index, drive_point(d, index).chain);
 }
 
+static void fail(struct wal *w)
+{
+    disk_fake_fail(w->fake, FAKE_CHANGES, 1, ERR_IO, false);
+    w->failed = true;
+}
+
+void wal_write_fails(struct wal *w, const struct drive *d, uint64_t index)
+{
+    fail(w);
+    int rc = wal_write(w, d, index);
+    assert(rc != 0);
+}
+
+void wal_cut_fails(struct wal *w, const struct drive *d, uint64_t index)
+{
+    fail(w);
+    int rc = wal_cut(w, d, index);
+    assert(rc != 0);
+}
+
 uint64_t wal_trim(struct wal *w, uint64_t index)
 {
     int rc = log_trim(w->log, index);
@@ -242,13 +264,13 @@ void wal_crash(struct wal *w, struct drive *d, bool machine, struct chance *c)
     if (w->log == NULL)
         return;
     uint64_t to = d->cutting ? d->durable : chance_between(c, d->durable, d->count);
-    int rc = d->cutting ? 0 : wal_write(w, d, to);
+    int rc = d->cutting || w->failed ? 0 : wal_write(w, d, to);
     assert(rc == 0);
     end_soon(w, machine, c);
-    if (d->cutting)
-        rc = wal_cut(w, d, d->cut_to);
-    else
-        rc = wal_write(w, d, d->count);
+    if (d->cutting && !w->failed)
+        wal_cut(w, d, d->cut_to);
+    else if (!w->failed)
+        wal_write(w, d, d->count);
     d->durable = d->cutting ? d->cut_to : log_last_index(w->log);
     if (d->durable > d->count)
         d->durable = d->count;

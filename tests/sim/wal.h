@@ -21,6 +21,10 @@ int wal_open(struct wal *w, struct drive *d, bool may_begin, char *why, size_t w
 /* Writes the entries behind the durable ones up to `index`, durably, as frames. */
 int wal_write(struct wal *w, const struct drive *d, uint64_t index);
 int wal_cut(struct wal *w, const struct drive *d, uint64_t index);
+/* Likewise, and the disk fails at the first thing that it is asked: what of that is there is any
+ * part of it. Nothing more is written in this life. */
+void wal_write_fails(struct wal *w, const struct drive *d, uint64_t index);
+void wal_cut_fails(struct wal *w, const struct drive *d, uint64_t index);
 uint64_t wal_trim(struct wal *w, uint64_t index); /* the first index that is left */
 int wal_remove(struct wal *w);                    /* all of it */
 uint64_t wal_last_frame(const struct wal *w);     /* its first entry, when it was written */

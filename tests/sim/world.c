@@ -106,12 +106,8 @@ static void disk_works(struct world *w, struct server *s, const struct happening
 {
     enum event_kind told = DO_DURABLE;
     int rc = 0;
-    if (h->kind == DO_FLUSH && s->disk.fails) {
-        tell(w, "%s ends: the disk failed at a flush", s->name);
-        s->disk.suspect = true;
-        server_stop(w, s, false);
+    if (failing_work(w, s, h))
         return;
-    }
     if (h->kind == DO_FLUSH) {
         rc = drive_flushed(&s->disk, h->index);
         tell(w, "%s flushes %llu", s->name, (unsigned long long)h->index);
@@ -228,9 +224,15 @@ static void happen(struct world *w, struct happening *h)
         wires_stale(w);
         return;
     }
-    if (h->kind == DO_START) {
-        if (!s->up && !s->stays_down)
-            server_start(w, s);
+    if (h->kind == DO_FAIL) {
+        failing_do(w);
+        return;
+    }
+    if (h->kind == DO_START || h->kind == DO_ACCEPT) {
+        if (s->up || s->stays_down)
+            return;
+        s->accepts_loss = h->kind == DO_ACCEPT;
+        server_start(w, s);
         return;
     }
     if (h->kind == DO_DELIVER) {
@@ -287,6 +289,8 @@ void world_make(struct world *w, uint64_t seed, const struct options *o, const s
         w->plan = *plan;
     else
         faults_plan(w);
+    if (plan == NULL)
+        failing_plan(w);
     for (unsigned i = 0; i < PEER_ID_BYTES; i++)
         w->cluster[i] = (unsigned char)(chance_next(&w->chance) | 1);
     make_servers(w);
@@ -320,6 +324,8 @@ void world_run(struct world *w, uint64_t seed, const struct options *o)
     world_make(w, seed, o, NULL);
     later(w, 0, DO_CLIENT, NULL, 0, 0);
     later(w, w->plan.fault_us, DO_FAULT, NULL, 0, 0);
+    if (w->plan.failing_us != 0)
+        later(w, w->plan.failing_us, DO_FAIL, NULL, 0, 0);
     while (w->truth.complaint[0] == '\0') {
         world_step(w);
         if (!w->healing && w->now_us >= w->plan.length_us) {
