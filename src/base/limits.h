@@ -56,6 +56,9 @@ enum {
 
     RECORD_BYTES_HIGHEST = 3 * 1024 * 1024, /* that --record-bytes-max can be on any server */
 
+    PATCH_WORK_BYTES_MAX =
+        64 * 1024 * 1024, /* that one JSON Patch may look at or move: others wait for it */
+
     /* one entry */
     ENTRY_BYTES_MAX = 4 * 1024 * 1024, /* or one record */
     ENTRY_WRITES_MAX = 1024,

@@ -2,7 +2,7 @@
 #include "base/err.h"
 #include "front/inside.h"
 
-#define PATCH_TYPES "application/merge-patch+json, application/json"
+#define PATCH_TYPES "application/merge-patch+json, application/json-patch+json, application/json"
 
 static const char *reason(int status)
 {

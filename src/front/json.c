@@ -48,12 +48,12 @@ static size_t blank_bytes(struct span s)
 }
 
 /*
- * The JSON object at the start of `in`. 1: whole; 0: need more; negative: an error, and `found`
- * tells where and why. While it comes in pieces only the new bytes are looked at for its end; it is
- * judged once that is there or no more is waited for, and also before while it is short, so that a
- * mistake is told at once.
+ * The JSON object or array at the start of `in`. 1: whole; 0: need more; negative: an error, and
+ * `found` tells where and why. While it comes in pieces only the new bytes are looked at for its
+ * end; it is judged once that is there or no more is waited for, and also before while it is short,
+ * so that a mistake is told at once.
  */
-static int object(struct client *c, struct span in, bool waits, struct json_found *found)
+static int value(struct client *c, struct span in, bool waits, struct json_found *found)
 {
     if (c->scanned != 0) {
         struct span fresh = span(in.at + c->scanned, in.bytes - c->scanned);
@@ -73,7 +73,7 @@ static int object(struct client *c, struct span in, bool waits, struct json_foun
     return 0;
 }
 
-/* How far an object was looked at, for object()'s word on it. */
+/* How far it was looked at, for value()'s word on it. */
 static const char *looked_at(struct span in, int got, const struct json_found *found)
 {
     return got > 0               ? found->text.at + found->text.bytes
@@ -81,18 +81,20 @@ static const char *looked_at(struct span in, int got, const struct json_found *f
                                  : in.at + in.bytes;
 }
 
-/* Finds the object behind the blanks at *from, which it passes. 1: whole, in found->text; 0: not
- * yet, or refused: *used says. However the input was cut, only the first bytes_max of it count. */
-static int next_object(struct client *c, struct span input, size_t *from, struct json_found *found,
-                       size_t *used)
+/* Finds the head, or its payload, behind the blanks at *from, which it passes. 1: whole, in
+ * found->text; 0: not yet, or refused: *used says. However the input was cut, only the first
+ * bytes_max of it count. */
+static int next_value(struct client *c, struct span input, size_t *from, struct json_found *found,
+                      size_t *used)
 {
     const struct settings *set = c->front->o.settings;
     size_t bytes_max = set->head_bytes_max + set->record_bytes_max + BODY_SLACK_BYTES;
     *from += blank_bytes(span(input.at + *from, input.bytes - *from));
     struct span rest = span(input.at + *from, input.bytes - *from);
     *used = 0;
-    if (rest.bytes != 0 && rest.at[0] != '{') {
-        /* What is no object has no end that could be trusted; a scan tells which of the two errors
+    bool payload = c->json_head != 0; /* which may be the array of a JSON Patch */
+    if (rest.bytes != 0 && rest.at[0] != '{' && !(payload && rest.at[0] == '[')) {
+        /* What is neither has no end that could be trusted; a scan tells which of the two errors
          * it is. */
         long n = json_scan(c->front->json, rest, false, found);
         *used = n < 0 ? refuse_value(c, input, rest.at, (int)n, found)
@@ -100,7 +102,7 @@ static int next_object(struct client *c, struct span input, size_t *from, struct
         return 0;
     }
     bool waits = !c->end_heard && input.bytes <= bytes_max;
-    int got = rest.bytes == 0 ? 0 : object(c, rest, waits, found);
+    int got = rest.bytes == 0 ? 0 : value(c, rest, waits, found);
     if ((size_t)(looked_at(rest, got, found) - input.at) > bytes_max) {
         *used = refuse_stream(c, input, ERR_TOO_LARGE, NULL);
         return 0;
@@ -158,7 +160,7 @@ static size_t one_request(struct client *c, struct span input)
     int code = 0;
     bool awaited = c->json_head != 0;
     if (!awaited) {
-        if (!next_object(c, input, &start, &head, &used))
+        if (!next_value(c, input, &start, &head, &used))
             return used;
         value_done(c);
         used = (size_t)(head.text.at + head.text.bytes - input.at);
@@ -167,7 +169,7 @@ static size_t one_request(struct client *c, struct span input)
             c->json_head = used;
     }
     if (c->json_head != 0) {
-        if (!next_object(c, input, &c->json_head, &payload, &used))
+        if (!next_value(c, input, &c->json_head, &payload, &used))
             return used;
         value_done(c);
         used = (size_t)(payload.text.at + payload.text.bytes - input.at);

@@ -57,10 +57,6 @@ int serve_check(const struct request *rq, struct served *s)
         return fail(a, ERR_BAD_PARAMETER, "a record path takes no parameters");
     if (!method_takes_payload(rq->method))
         return 0;
-    if (rq->media == MEDIA_JSON_PATCH && rq->method == METHOD_PATCH)
-        return fail(a, ERR_UNSUPPORTED_TYPE,
-                    "JSON Patch is not understood: send a merge patch (RFC 7396), for example "
-                    "curl --json '{\"title\":\"b\"}' -X PATCH");
     if (rq->media == MEDIA_OTHER)
         return fail(a, ERR_UNSUPPORTED_TYPE,
                     "send application/json, for example curl --json '{\"title\":\"a\"}'");
@@ -83,6 +79,10 @@ static int payload_check(struct front *f, const struct request *rq, struct answe
         if (rc < 0)
             return (int)rc;
     }
+    if (payload_is_json_patch(rq->method, rq->media))
+        return found.type == JSON_ARRAY
+                   ? 0
+                   : fail(a, ERR_BAD_REQUEST, "a JSON Patch is an array of operations");
     return found.type == JSON_OBJECT ? 0 : fail(a, ERR_NOT_OBJECT, NULL);
 }
 

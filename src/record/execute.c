@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "record/effect.h"
 #include "record/merge.h"
+#include "record/patch.h"
 
 static int refuse(struct execution *x, struct write_batch *b, struct write *w, int code,
                   const char *format, ...) __attribute__((format(printf, 5, 6)));
@@ -118,6 +119,32 @@ static int merge(struct execution *x, struct write_batch *b, struct write *w, st
     return emit(x, b, w, EFFECT_PUT, w->id, buf_span(&x->scratch));
 }
 
+/* RFC 6902: the operations see "id" as any member, and must leave it as it is. */
+static int patch(struct execution *x, struct write_batch *b, struct write *w, struct span target)
+{
+    char digits[20];
+    struct span id = span(digits, u64_digits(w->id, digits));
+    struct patch_fault fault;
+    const struct patch_limits limits = {
+        .bytes_max = x->record_bytes_max + strlen("\"id\":,") + id.bytes,
+        .depth_max = json_depth_max(x->json),
+        .work_max = PATCH_WORK_BYTES_MAX,
+    };
+    buf_reset(&x->scratch, MIB);
+    int rc = json_patch(&limits, target, piece_span(&b->asked, w->payload), &x->scratch, &fault);
+    if (rc == 0)
+        rc = patch_id_first(&x->scratch, id);
+    if (rc == ERR_NO_MEMORY)
+        return rc;
+    if (rc == ERR_ID_MISMATCH)
+        return refuse(x, b, w, rc, "a patch cannot change the id of a record");
+    if (rc != 0 && fault.operation == 0)
+        return refuse(x, b, w, rc, "%s", fault.why);
+    if (rc != 0)
+        return refuse(x, b, w, rc, "operation %u of the patch: %s", fault.operation, fault.why);
+    return emit(x, b, w, EFFECT_PUT, w->id, buf_span(&x->scratch));
+}
+
 static int change(struct execution *x, struct write_batch *b, struct write *w,
                   const struct store_record *old)
 {
@@ -127,7 +154,7 @@ static int change(struct execution *x, struct write_batch *b, struct write *w,
         return rc != 0 ? rc : emit(x, b, w, EFFECT_PUT, w->id, buf_span(&x->scratch));
     }
     case METHOD_PATCH:
-        return merge(x, b, w, old->text);
+        return w->media == MEDIA_JSON_PATCH ? patch(x, b, w, old->text) : merge(x, b, w, old->text);
     default:
         return emit(x, b, w, EFFECT_DELETE, w->id, old->text);
     }

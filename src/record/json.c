@@ -62,6 +62,11 @@ int json_create(struct json **j, uint64_t seed, unsigned depth_max)
     return 0;
 }
 
+unsigned json_depth_max(const struct json *j)
+{
+    return j->depth_max;
+}
+
 void json_destroy(struct json *j)
 {
     if (j == NULL)

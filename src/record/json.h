@@ -26,6 +26,7 @@ struct json;
 
 int json_create(struct json **j, uint64_t seed,
                 unsigned depth_max); /* ERR_NO_MEMORY; depth_max 1 to 64 */
+unsigned json_depth_max(const struct json *j);
 void json_destroy(struct json *j);
 void json_trim(struct json *j); /* gives back scratch memory beyond 64 KiB */
 
@@ -66,11 +67,11 @@ struct json_found {
 long json_scan(struct json *j, struct span input, bool whole, struct json_found *found);
 
 /*
- * Finds the end of an object without judging it: the resumable companion of json_scan for input
- * that comes in pieces, so that a slow sender never makes us scan from the start each time. Zero is
- * a new one. Feed it each byte once. Returns the bytes of this piece up to and including the
- * closing brace of the outermost object, or 0 where it is not in this piece. What it finds is then
- * judged by json_scan.
+ * Finds the end of an object or array without judging it: the resumable companion of json_scan for
+ * input that comes in pieces, so that a slow sender never makes us scan from the start each time.
+ * Zero is a new one. Feed it each byte once. Returns the bytes of this piece up to and including
+ * the brace or bracket that closes the outermost one, or 0 where it is not in this piece. What it
+ * finds is then judged by json_scan.
  */
 struct json_frame {
     uint32_t depth;

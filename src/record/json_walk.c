@@ -50,9 +50,9 @@ size_t json_frame(struct json_frame *f, struct span piece)
             f->in_string = f->escaped;
         } else if (*p == '"') {
             f->in_string = true;
-        } else if (*p == '{') {
+        } else if (opens(*p)) {
             f->depth++;
-        } else if (*p == '}' && (f->depth == 0 || --f->depth == 0)) {
+        } else if (closes(*p) && (f->depth == 0 || --f->depth == 0)) {
             return (size_t)(p + 1 - piece.at);
         }
         p++;

@@ -69,6 +69,11 @@ enum media media_of(struct span content_type)
     return MEDIA_OTHER;
 }
 
+bool payload_is_json_patch(enum method m, enum media media)
+{
+    return m == METHOD_PATCH && media == MEDIA_JSON_PATCH;
+}
+
 /* One entity tag at the start of *rest: 0 and *tag, or an error. */
 static int tag_parse(struct span *rest, bool weak, uint64_t *tag)
 {

@@ -30,6 +30,8 @@ bool method_writes(enum method m);        /* those and DELETE */
 /* What a body is, by its media type. */
 enum media { MEDIA_JSON, MEDIA_MERGE_PATCH, MEDIA_JSON_PATCH, MEDIA_OTHER };
 enum media media_of(struct span content_type); /* absent (no bytes): MEDIA_JSON */
+/* Whether the payload is an array of operations (RFC 6902), and not an object. */
+bool payload_is_json_patch(enum method m, enum media media);
 
 /* If-Match or If-None-Match (RFC 9110 section 13.1). An entity tag is the seq of a record's last
  * change; one that cannot be any is kept as 0, which no record has. */

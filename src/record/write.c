@@ -97,8 +97,18 @@ static int add_without_id(struct buf *to, struct span object, struct span *id)
     return 0;
 }
 
-static int add_payload(struct write_batch *b, struct write *w, const struct request *rq,
-                       size_t bytes_max)
+static int add_compact(struct write_batch *b, struct write *w, struct span text)
+{
+    struct buf *to = &b->asked;
+    w->payload.at = (uint32_t)to->bytes;
+    if (buf_room(to, text.bytes) == NULL)
+        return ERR_NO_MEMORY;
+    to->bytes += json_compact(text, to->at + to->bytes);
+    w->payload.bytes = (uint32_t)(to->bytes - w->payload.at);
+    return 0;
+}
+
+static int add_object(struct write_batch *b, struct write *w, const struct request *rq)
 {
     struct buf *to = &b->asked;
     const char *brace = memchr(rq->payload.at, '{', rq->payload.bytes); /* behind white space */
@@ -112,13 +122,19 @@ static int add_payload(struct write_batch *b, struct write *w, const struct requ
         if (!span_eq(id, span(digits, u64_digits(w->id, digits))))
             return ERR_ID_MISMATCH;
     } else if (rc == ERR_NOT_FOUND) {
-        if (buf_room(to, object.bytes) == NULL)
-            return ERR_NO_MEMORY;
-        to->bytes += json_compact(object, to->at + to->bytes);
-        rc = 0;
+        return add_compact(b, w, object);
     }
     w->payload.bytes = (uint32_t)(to->bytes - w->payload.at);
-    return w->payload.bytes > bytes_max ? ERR_TOO_LARGE : rc;
+    return rc;
+}
+
+/* "id" is a member of a record, not of a list of operations. */
+static int add_payload(struct write_batch *b, struct write *w, const struct request *rq,
+                       size_t bytes_max)
+{
+    int rc = payload_is_json_patch(rq->method, rq->media) ? add_compact(b, w, rq->payload)
+                                                          : add_object(b, w, rq);
+    return rc == 0 && w->payload.bytes > bytes_max ? ERR_TOO_LARGE : rc;
 }
 
 void condition_add(struct buf *to, const struct condition *c)
@@ -142,7 +158,7 @@ static void fingerprint(struct write_batch *b, struct write *w, const struct req
     char id[8];
     put_u64(id, w->id);
     buf_add_char(to, (char)w->method);
-    buf_add_char(to, w->method == METHOD_PATCH && w->media == MEDIA_JSON_PATCH);
+    buf_add_char(to, payload_is_json_patch(w->method, w->media));
     buf_add(to, id, sizeof id);
     condition_add(to, &rq->conditions.match);
     condition_add(to, &rq->conditions.none_match);

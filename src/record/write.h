@@ -23,10 +23,10 @@ struct write {
     /* asked */
     enum method method;
     enum media media;
-    uint64_t id; /* 0 with POST */
-    struct piece collection, key,
-        payload; /* in `asked`; payload: a compact object without "id"; none with DELETE */
-    uint64_t fingerprint[2]; /* with a key */
+    uint64_t id;                           /* 0 with POST */
+    struct piece collection, key, payload; /* in `asked`; payload: a compact object without "id", or
+                                              the compact array of a JSON Patch; none with DELETE */
+    uint64_t fingerprint[2];               /* with a key */
     bool has_conditions;
     uint32_t conditions_at; /* struct conditions, in `asked`, unaligned */
 
@@ -102,11 +102,10 @@ void condition_add(struct buf *to, const struct condition *c);
 
 /*
  * Sets up one write in the batch from a request whose target was parsed and whose payload json_scan
- * accepted as an object (white space around it included): takes "id" out of it, compacts,
- * fingerprints. The batch has a free place
- * (count < BATCH_WRITES_MAX). 0 and *w, counted in; ERR_ID_NOT_ALLOWED, ERR_ID_MISMATCH,
- * ERR_TOO_LARGE (beyond record_bytes_max, not counting "id"), ERR_NO_MEMORY: then the batch is as
- * before.
+ * accepted as an object, or an array for a JSON Patch (white space around it included): takes "id"
+ * out of it, compacts, fingerprints. The batch has a free place (count < BATCH_WRITES_MAX). 0 and
+ * *w, counted in; ERR_ID_NOT_ALLOWED, ERR_ID_MISMATCH, ERR_TOO_LARGE (beyond record_bytes_max, not
+ * counting "id"), ERR_NO_MEMORY: then the batch is as before.
  */
 int write_ask(struct write_batch *b, const struct request *rq, const struct target *t,
               size_t record_bytes_max, struct write **w);

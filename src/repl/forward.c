@@ -60,8 +60,7 @@ static bool method_and_media_fit(unsigned method, unsigned media)
 {
     if (media > MEDIA_OTHER || !method_writes((enum method)method))
         return false;
-    bool json_patch = method == METHOD_PATCH && media == MEDIA_JSON_PATCH;
-    return method == METHOD_DELETE || (media != MEDIA_OTHER && !json_patch);
+    return method == METHOD_DELETE || media != MEDIA_OTHER;
 }
 
 /* The path of a write, written to `text` and judged as a client's; false: there is none such. */
@@ -92,7 +91,8 @@ static int judge_payload(struct json *json, const struct request *rq)
     long rc = json_scan(json, rq->payload, true, &found);
     if (rc == ERR_NO_MEMORY)
         return ERR_NO_MEMORY;
-    return rc > 0 && found.type == JSON_OBJECT ? 0 : ERR_BAD_REQUEST;
+    bool json_patch = payload_is_json_patch(rq->method, rq->media);
+    return rc > 0 && found.type == (json_patch ? JSON_ARRAY : JSON_OBJECT) ? 0 : ERR_BAD_REQUEST;
 }
 
 static int take_write(struct cursor *c, struct json *json, size_t record_bytes_max,

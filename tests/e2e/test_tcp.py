@@ -162,8 +162,8 @@ def the_type_of_a_payload_can_be_said(server):
     with Tcp(server) as tcp:
         equal(tcp.ask("POST", path, "{}", type="application/json").status, 201, "status")
         equal(tcp.ask("PATCH", path + "/1", '{"a":1}', type="application/merge-patch+json").status, 200, "status")
-        for type in ("application/json-patch+json", "text/plain"):
-            refused(tcp.ask("PATCH", path + "/1", '{"a":2}', type=type), 415, "unsupported_type")
+        refused(tcp.ask("PATCH", path + "/1", '{"a":2}', type="text/plain"), 415, "unsupported_type")
+        refused(tcp.ask("PATCH", path + "/1", '{"a":2}', type="application/json-patch+json"), 400, "bad_request")
         equal(tcp.ask("GET", path + "/1").text, '{"id":1,"a":1}', "the record")
 
 

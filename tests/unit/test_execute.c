@@ -170,6 +170,30 @@ static void patch_merges_as_rfc_7396_says(void **state)
                   "{\"id\":1}");
 }
 
+#define PATCH(p, operations)                                                                       \
+    WRITE(p, "PATCH /notes/1", .payload = operations, .type = "application/json-patch+json")
+
+static void patch_does_the_operations_of_rfc_6902(void **state)
+{
+    struct primary *p = *state;
+    WRITE(p, "POST /notes {\"a\":1,\"b\":[1.0]}");
+    assert_answer(p,
+                  PATCH(p, "[{\"op\":\"test\",\"path\":\"/b/0\",\"value\":1},"
+                           " {\"op\":\"move\",\"from\":\"/a\",\"path\":\"/b/-\"}]"),
+                  "{\"id\":1,\"b\":[1.0,1]}");
+    assert_record(p, "/notes/1", "{\"id\":1,\"b\":[1.0,1]}");
+    const struct store_state before = state_of(p);
+    assert_refused(
+        p, PATCH(p, "[{\"op\":\"remove\",\"path\":\"/b\"},{\"op\":\"remove\",\"path\":\"/b\"}]"),
+        ERR_PRECONDITION_FAILED, "operation 2 of the patch: there is nothing there");
+    assert_refused(p, PATCH(p, "{}"), ERR_BAD_REQUEST, "a JSON Patch is an array of operations");
+    assert_refused(p, PATCH(p, "[{\"op\":\"replace\",\"path\":\"/id\",\"value\":2}]"),
+                   ERR_ID_MISMATCH, "a patch cannot change the id of a record");
+    assert_unchanged(p, &before);
+    assert_answer(p, PATCH(p, "[{\"op\":\"replace\",\"path\":\"\",\"value\":{\"c\":1,\"id\":1}}]"),
+                  "{\"id\":1,\"c\":1}");
+}
+
 static void delete_answers_the_record_that_was(void **state)
 {
     struct primary *p = *state;
@@ -418,6 +442,7 @@ static void without_space_an_entry_fails_and_leaves_everything_as_it_was(void **
     X(only_post_creates)                                                                           \
     X(put_replaces_wholly)                                                                         \
     X(patch_merges_as_rfc_7396_says)                                                               \
+    X(patch_does_the_operations_of_rfc_6902)                                                       \
     X(delete_answers_the_record_that_was)                                                          \
     X(each_write_works_on_the_state_that_the_one_before_left)                                      \
     X(a_record_keeps_its_text_as_sent_but_for_white_space)                                         \

@@ -26,6 +26,8 @@ static const struct asking askings[] = {
      .match = "*",
      .none_match = "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,18446744073709551615"},
     {.what = "PATCH /notes/8 {\"이름\":\"값\"}", .match = "\"abc\"", .none_match = "W/\"5\""},
+    {.what = "PATCH /notes/9 [{\"op\": \"remove\", \"path\": \"/값\"}]",
+     .type = "application/json-patch+json"},
     {.what = "DELETE /notes/3",
      .key = "key 0004 with spaces, and \"quotes\" and at most 64 bytes....."},
     {.what = "DELETE /notes/4", .match = "5", .type = "text/plain"},
@@ -281,6 +283,8 @@ static void media_that_front_ends_refuse_are_not_forwarded(void **state)
         assert_forged(p, json, FORGED(.method = METHOD_POST, .media = media, .payload = "{}"));
         assert_forged(p, patch,
                       FORGED(.method = METHOD_PATCH, .media = media, .id = 1, .payload = "{}"));
+        assert_forged(p, media == MEDIA_JSON_PATCH ? 0 : ERR_BAD_REQUEST,
+                      FORGED(.method = METHOD_PATCH, .media = media, .id = 1, .payload = "[]"));
     }
 }
 
