@@ -150,6 +150,8 @@ void http_answer(struct front *f, struct buf *out, const struct answer *a, struc
         if (has_body) {
             to = a->code != 0 && style.problem
                      ? PUT(to, "Content-Type: application/problem+json\r\n")
+                 : a->metrics
+                     ? PUT(to, "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n")
                      : PUT(to, "Content-Type: application/json\r\n");
             to = put_number(to, "Content-Length: ", body.bytes, "\r\n");
         }

@@ -151,6 +151,9 @@ int serve_check(const struct request *rq, struct served *s);
 /* The answer of a write that came back. `target` for messages. */
 void serve_answer_of(const struct write_batch *b, const struct write *w, struct answer *a);
 
+/* --- metrics.c --- */
+int metrics_write(struct front *f, struct buf *to);
+
 /* --- own_paths.c --- */
 enum serve_result own_path(struct front *f, const struct request *rq, struct served *s);
 bool own_path_drops(struct span path, struct span *name); /* /_servers/NAME */

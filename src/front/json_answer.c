@@ -59,7 +59,10 @@ void json_answer(struct buf *out, const struct answer *a, struct span rid, bool 
             number(out, ",\"id\":", a->id);
         if (with_body && a->has_body) {
             buf_add_text(out, ",\"body\":");
-            buf_add_span(out, a->body);
+            if (a->metrics)
+                json_quote(out, a->body);
+            else
+                buf_add_span(out, a->body);
         }
     }
     buf_add_text(out, "}\n");

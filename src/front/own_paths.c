@@ -183,6 +183,17 @@ static enum serve_result give_messages(struct front *f, const struct request *rq
     return SERVE_ANSWER;
 }
 
+static void give_metrics(struct front *f, struct served *s)
+{
+    int code = metrics_write(f, &f->scratch);
+    if (code != 0) {
+        answer_error(&s->answer, code, NULL);
+        return;
+    }
+    s->answer.metrics = true;
+    body(s, &f->scratch);
+}
+
 /* The operator takes a server from the in-sync set. What became of it is in /_status. */
 static void drop_server(struct front *f, struct served *s, struct span name)
 {
@@ -236,9 +247,9 @@ enum serve_result own_path(struct front *f, const struct request *rq, struct ser
     static const char *const none[] = {NULL}, *const ready[] = {"max_lag_ms", NULL},
                              *const messages[] = {"after", NULL};
     struct span path = s->target.path, query = s->target.query;
-    enum own { STATUS, HEALTH, READY, MESSAGES, BACKUP, UNKNOWN } own = UNKNOWN;
-    static const char *const paths[] = {"/_status", "/_health", "/_ready", "/_messages",
-                                        "/_backup"};
+    enum own { STATUS, HEALTH, READY, MESSAGES, METRICS, BACKUP, UNKNOWN } own = UNKNOWN;
+    static const char *const paths[] = {"/_status",   "/_health",  "/_ready",
+                                        "/_messages", "/_metrics", "/_backup"};
     for (unsigned i = 0; i < UNKNOWN; i++)
         if (span_is(path, paths[i]))
             own = (enum own)i;
@@ -259,6 +270,8 @@ enum serve_result own_path(struct front *f, const struct request *rq, struct ser
         body(s, &f->scratch);
     } else if (own == READY) {
         give_ready(f, s);
+    } else if (own == METRICS) {
+        give_metrics(f, s);
     } else if (own == BACKUP) {
         return give_backup(f, s);
     } else {

@@ -111,9 +111,10 @@ struct answer {
     struct span location;    /* the collection a record was created in; no bytes: none */
     enum answer_allow allow; /* 0: no Allow */
     bool has_body;
-    bool event_stream;             /* body is the start of a stream of server-sent events */
-    bool octets;                   /* the body is no text: it is a copy of local storage */
-    struct span body;              /* JSON text */
+    bool event_stream; /* body is the start of a stream of server-sent events */
+    bool metrics;      /* the body is Prometheus's text: over TCP and UDP a JSON string */
+    bool octets;       /* the body is no text: it is a copy of local storage */
+    struct span body;  /* JSON text */
     char detail[DETAIL_BYTES_MAX]; /* of an error; empty: the code's own sentence */
 };
 

@@ -5,7 +5,7 @@ import json
 import re
 
 from harness import (PROTOCOLS, Http, Server, Suite, Tcp, Udp, ask, check, collection, equal, new_key, refused,
-                     request, wait_until)
+                     request, shortened, wait_until)
 
 LINE = re.compile(r"^\[(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6})\] (\S+) (CLIENT|REPLICA) \[(REQUEST|REPLY)\] ([WR]\d) (.*)$")
 suite = Suite()
@@ -74,14 +74,14 @@ def a_live_server_is_healthy_and_ready_on_every_protocol(server):
 def what_is_not_there_yet_is_404_on_every_protocol(server):
     for protocol in PROTOCOLS:
         with protocol(server) as client:
-            for path in ("/_metrics", "/_changes", "/_changes?since=0", "/_openapi.json", "/", "/_nothing",
+            for path in ("/_changes", "/_changes?since=0", "/_openapi.json", "/", "/_nothing",
                          "/_status/x"):
                 refused(client.ask("GET", path), 404, "not_found")
 
 
 @suite.test
 def own_paths_are_only_read(server):
-    for path in ("/_status", "/_health", "/_ready", "/_messages"):
+    for path in ("/_status", "/_health", "/_ready", "/_messages", "/_metrics"):
         for method in ("POST", "PUT", "DELETE"):
             with Http(server) as http:
                 answer = refused(http.ask(method, path, None if method == "DELETE" else "{}"), 405,
@@ -273,6 +273,35 @@ def without_the_flag_stdout_has_the_ready_line_only():
     with Server() as server:
         ask(server, "POST", "/notes", "{}")
         equal(server.out().count("\n"), 1, f"lines of stdout: {server.out()!r}")
+
+
+@suite.test
+def metrics_are_prometheus_text(server):
+    path = "/" + collection()
+    ask(server, "POST", path, "{}")
+    answer = ask(server, "GET", "/_metrics")
+    equal(answer.status, 200, "status")
+    check(answer.header("Content-Type").startswith("text/plain; version=0.0.4"), f"Content-Type: {answer.headers}")
+    values, typed = {}, set()
+    for line in answer.text.split("\n"):
+        comment = re.fullmatch(r"# (HELP|TYPE) (noted_[a-z_]+) (.+)", line)
+        sample = re.fullmatch(r'(noted_[a-z_]+)(\{[a-z_]+="[^"]*"(?:,[a-z_]+="[^"]*")*\})? (\d+(?:\.\d+)?)', line)
+        check(comment or sample, f"neither comment nor sample: {line!r}")
+        if comment and comment[1] == "TYPE":
+            check(comment[2] not in typed and comment[3] in ("gauge", "counter"), f"line {line!r}")
+            typed.add(comment[2])
+        elif sample:
+            check(sample[1] in typed, f"{line!r} comes before its type")
+            values[sample[1] + (sample[2] or "")] = float(sample[3])
+    status = ask(server, "GET", "/_status").json()
+    for metric, name in (("noted_seq", "seq"), ("noted_applied_index", "applied"), ("noted_records", "records")):
+        equal(values[metric], status[name], metric)
+    equal((values["noted_primary"], values["noted_writable"], values["noted_in_sync_servers"]), (1, 1, 1), "values")
+    equal(values['noted_info{app_name="seoul",version="%s"}' % status["version"]], 1, "info")
+    with Tcp(server) as tcp:
+        over_tcp = tcp.ask("GET", "/_metrics")
+        check(over_tcp.json().startswith("# HELP noted_info "), f"over TCP: {shortened(over_tcp.text)}")
+    refused(Udp(server).ask("GET", "/_metrics"), 413, "use_tcp")
 
 
 if __name__ == "__main__":
