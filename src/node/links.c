@@ -247,12 +247,22 @@ static void handle(struct node *n, struct link *l, const struct peer_message *m)
         told(n, l, m);
 }
 
+/* Whether the tail gets shorter, or durable, by what this server does itself. Where all of it is
+ * durable and nothing says that it is committed, only the primary can: so that is read. */
+static bool tail_moves(const struct node *n)
+{
+    bool writing = n->frame_wanted || (n->job_asked && n->job.kind == LOG_APPEND);
+    return writing || n->unwritten != NULL ||
+           (n->tail != NULL && n->tail->e.index <= n->repl.committed);
+}
+
 /* What has to wait: entries while promise or cut are not durable, or while too many are not
  * applied; pieces of a copy while too much is not written. */
 static bool must_wait(const struct node *n, const struct link *l)
 {
-    return l->out && (n->repl.stage == REPL_SETTLING || n->tail_bytes > TAIL_BYTES_MAX ||
-                      n->copy.bytes > COPY_AHEAD_BYTES_MAX);
+    return l->out &&
+           (n->repl.stage == REPL_SETTLING || (n->tail_bytes > TAIL_BYTES_MAX && tail_moves(n)) ||
+            n->copy.bytes > COPY_AHEAD_BYTES_MAX);
 }
 
 size_t links_received(void *node, struct net_conn *conn, struct span input, bool end)

@@ -38,6 +38,9 @@ class FailingDisk:
         """Writes of files with this in their path find no space."""
         self.order(f"full {part}")
 
+    def slow_writes(self, part="/log/"):
+        self.order(f"slow {part}")
+
     def mend(self):
         if os.path.exists(self.orders):
             os.remove(self.orders)

@@ -4,7 +4,8 @@ import os
 import time
 
 from cluster import Cluster, Load, Member, verify
-from copies import FLAGS, ask_all, grow, has, segments
+from copies import FLAGS, RECORD_BYTES, ask_all, grow, has, segments
+from failing_disk import FailingDisk
 from harness import Http, NotRun, Suite, check, equal, refused, wait_until
 from test_damage import SmallDisk
 from test_suspect import posts, rot
@@ -167,6 +168,37 @@ def post_until_full_of(http):
         if answer.status != 201:
             return answer
     return answer
+
+
+@suite.alone
+def a_backup_on_a_slow_disk_that_loses_its_primary_while_it_catches_up_comes_in_sync():
+    """It has then more in hand than it reads on with, and nobody yet who says that it is committed."""
+    disk = FailingDisk()
+    with Cluster(0) as cluster:
+        seoul = cluster.primary
+        for _ in range(400):  # an entry each
+            ask_all(seoul, "POST", ["/notes"])
+        busan = Member("busan", *cluster.args, primary=seoul.host, start=False)
+        busan.env = disk.env
+        cluster.backups.append(busan)
+        disk.slow_writes()
+        busan.begin()
+
+        def full():
+            status = busan.status()
+            return status["last"] - status["applied"] > 16 * 2**20 / RECORD_BYTES
+        cluster.wait(full, "it waits for its disk")
+        seoul.kill()
+        disk.mend()
+        cluster.wait(lambda: busan.status()["durable"] == busan.status()["last"], "all is on its disk")
+        seoul.start()
+        cluster.wait_in_sync()
+        cluster.wait_equal()
+        for again in ("once more, from its own log", "and again"):
+            busan.kill()
+            busan.start()
+            cluster.wait_in_sync()
+            equal(seoul.ask("POST", "/notes", "{}").copies, 2, f"copies, {again}")
 
 
 if __name__ == "__main__":

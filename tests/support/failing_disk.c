@@ -7,7 +7,8 @@
  *   read PART BYTE     reads of that byte of such a file do,
  *   flush PART         writes of such files are done and give EIO, as where the disk has taken the
  *                      bytes and failed to keep them; a flush that comes after that succeeds,
- *   full PART          writes of such files give ENOSPC.
+ *   full PART          writes of such files give ENOSPC,
+ *   slow PART          writes of such files take SLOW_MS longer.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -15,14 +16,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
+
+enum { SLOW_MS = 300 };
 
 typedef ssize_t read_fn(int fd, void *to, size_t bytes, off_t offset);
 typedef ssize_t write_fn(int fd, const void *from, size_t bytes, off_t offset);
 typedef int sync_fn(int fd);
 
-/* Bytes from `offset` on; of what has none: 0 of them. */
-static bool fails(const char *verb, int fd, off_t offset, size_t bytes)
+/* Whether there is such an order. Bytes from `offset` on; of what has none: 0 of them. */
+static bool ordered(const char *verb, int fd, off_t offset, size_t bytes)
 {
     char link[64], path[4096], word[16], part[256];
     const char *orders = getenv("NOTED_TEST_DISK");
@@ -54,7 +58,7 @@ static bool fails(const char *verb, int fd, off_t offset, size_t bytes)
 ssize_t pread(int fd, void *to, size_t bytes, off_t offset)
 {
     NEXT(read_fn, "pread");
-    if (!fails("read", fd, offset, bytes))
+    if (!ordered("read", fd, offset, bytes))
         return next(fd, to, bytes, offset);
     errno = EIO;
     return -1;
@@ -63,12 +67,15 @@ ssize_t pread(int fd, void *to, size_t bytes, off_t offset)
 ssize_t pwrite(int fd, const void *from, size_t bytes, off_t offset)
 {
     NEXT(write_fn, "pwrite");
-    bool broken = fails("write", fd, offset, bytes);
-    if (fails("flush", fd, offset, bytes)) {
+    const struct timespec slow = {.tv_nsec = SLOW_MS * 1000 * 1000};
+    if (ordered("slow", fd, offset, bytes))
+        nanosleep(&slow, NULL);
+    bool broken = ordered("write", fd, offset, bytes);
+    if (ordered("flush", fd, offset, bytes)) {
         broken = true;
         next(fd, from, bytes, offset);
     }
-    if (!broken && !fails("full", fd, offset, bytes))
+    if (!broken && !ordered("full", fd, offset, bytes))
         return next(fd, from, bytes, offset);
     errno = broken ? EIO : ENOSPC;
     return -1;
@@ -77,7 +84,7 @@ ssize_t pwrite(int fd, const void *from, size_t bytes, off_t offset)
 int fdatasync(int fd)
 {
     NEXT(sync_fn, "fdatasync");
-    if (!fails("write", fd, 0, 0))
+    if (!ordered("write", fd, 0, 0))
         return next(fd);
     errno = EIO;
     return -1;
