@@ -38,7 +38,9 @@ enum {
     EXIT_CANNOT_RUN = 1,
     EXIT_USAGE = 2,
     WHY_BYTES = 1024,
-    FILES_BESIDE_CONNECTIONS = 256, /* log, storage, sockets of our own */
+    FILES_LEAST = 32,     /* log, storage, and what is open for a while */
+    FILES_PER_THREAD = 4, /* of a front end: event loop, bell, sockets */
+    FILES_SPARE = 96,     /* servers, copies, backups */
     MESSAGE_SLOTS = 4096,
     READS_LOGGED_PER_SECOND = 10000,
     READY_LOOK_MS = 5,
@@ -84,11 +86,12 @@ static uint64_t random_seed(void)
 }
 
 /* Raises the file limit to what the connections need; where that is refused, lowers the connections
- * and says so. */
+ * and says so: a log that finds no descriptor would end the server. */
 static void fit_connections(struct settings *set)
 {
     struct rlimit files;
-    rlim_t need = (rlim_t)set->connections_max + FILES_BESIDE_CONNECTIONS;
+    rlim_t least = FILES_LEAST + (rlim_t)FILES_PER_THREAD * set->threads;
+    rlim_t need = set->connections_max + least + FILES_SPARE;
     if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= need)
         return;
     struct rlimit raised = {need, files.rlim_max > need ? files.rlim_max : need};
@@ -99,10 +102,18 @@ static void fit_connections(struct settings *set)
         files.rlim_cur = raised.rlim_cur;
     if (files.rlim_cur >= need)
         return;
-    rlim_t left = files.rlim_cur > 2 * FILES_BESIDE_CONNECTIONS
-                      ? files.rlim_cur - FILES_BESIDE_CONNECTIONS
-                      : files.rlim_cur / 2;
-    set->connections_max = left > 1 ? (uint32_t)left : 1;
+    if (files.rlim_cur <= least + 1) {
+        fprintf(stderr,
+                "noted: the system allows %llu open files: a server with --threads %u needs %llu "
+                "(ulimit -n)\n",
+                (unsigned long long)files.rlim_cur, set->threads, (unsigned long long)least + 2);
+        _exit(EXIT_CANNOT_RUN);
+    }
+    rlim_t left = files.rlim_cur - least;
+    left -= left / 2 < FILES_SPARE ? left / 2 : FILES_SPARE;
+    if (set->connections_max <= left)
+        return;
+    set->connections_max = (uint32_t)left;
     fprintf(stderr,
             "noted: the system allows %llu open files, so there are at most %u connections\n",
             (unsigned long long)files.rlim_cur, set->connections_max);

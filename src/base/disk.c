@@ -29,6 +29,8 @@ static int code_of(int number)
     case ENOENT:
         return ERR_NOT_FOUND;
     case ENOMEM:
+    case EMFILE: /* what the process or the machine lacks now, and the disk does not */
+    case ENFILE:
         return ERR_NO_MEMORY;
     case EIO:
     case EROFS: /* what ext4 becomes after an error */

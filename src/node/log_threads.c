@@ -63,7 +63,7 @@ void *log_run(void *node)
 
 /* A segment is made only while the reserve stays free, so that the log never takes what local
  * storage needs (S22). */
-static void prepare(struct node *n)
+static void prepare(struct node *n, bool *scarce_said)
 {
     uint64_t free_bytes = 0, total_bytes = 0;
     int rc = n->o.disk->space(n->o.disk->context, n->dir.path, &free_bytes, &total_bytes);
@@ -71,20 +71,25 @@ static void prepare(struct node *n)
         rc = ERR_DISK_FULL;
     else
         rc = log_prepare(n->log);
-    if (rc != 0 && rc != ERR_DISK_FULL)
+    if (rc != 0 && rc != ERR_DISK_FULL && rc != ERR_NO_MEMORY)
         suspect_fail(n, rc, "preparing the log failed");
-    atomic_store_explicit(&n->no_space, rc != 0, memory_order_release);
+    if (rc == ERR_NO_MEMORY && !*scarce_said)
+        n->o.say("no memory or file descriptor is left to prepare the log: it is tried again, and "
+                 "writes wait");
+    *scarce_said = rc == ERR_NO_MEMORY;
+    atomic_store_explicit(&n->no_space, rc == ERR_DISK_FULL, memory_order_release);
     order_wake(n);
 }
 
 void *prepare_run(void *node)
 {
     struct node *n = node;
+    bool scarce_said = false;
     thread_begin("prepare", THREAD_NICE);
     while (!atomic_load_explicit(&n->stop_log, memory_order_acquire)) {
         checkpoint_trim(n);
         if (!log_is_prepared(n->log))
-            prepare(n);
+            prepare(n, &scarce_said);
         bell_rest(&n->prepare_bell);
         if (!atomic_load_explicit(&n->stop_log, memory_order_acquire))
             bell_wait(&n->prepare_bell, log_is_prepared(n->log) ? -1 : PREPARE_WAIT_MS);

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import select
 import signal
@@ -11,8 +12,8 @@ import time
 
 from bystander import Bystander, Memory, connections, cpu_s
 from cluster import Cluster
-from harness import (Http, Late, Suite, Tcp, Udp, Wire, ask, check, collection, equal, json_answer, new_key, request,
-                     serves, together, wait_until)
+from harness import (Failed, Http, Late, Server, Suite, Tcp, Udp, Wire, ask, check, collection, equal, json_answer,
+                     new_key, request, serves, together, wait_until)
 
 suite = Suite("--threads", "2")
 RESET = b"\1\0\0\0\0\0\0\0"  # SO_LINGER: on, no time
@@ -98,6 +99,50 @@ def without_descriptors_accepting_pauses_and_does_not_spin(server):
         resource.prlimit(pid, resource.RLIMIT_NOFILE, old)
     wait_until(lambda: sum(answered(http) for http in fillers) == len(fillers), "all are accepted")
     serves(server)
+
+
+@suite.alone
+def with_few_descriptors_all_connections_taken_leave_enough_for_the_log():
+    for most, threads in ((10, 1), (30, 1), (40, 1), (60, 1), (60, 8), (320, 64)):
+        server = Server("--threads", str(threads), "--record-bytes-max", "1MiB", start=False)
+        server.command = ["sh", "-c", f'ulimit -n {most}; exec "$0" "$@"', *server.command]
+        try:
+            server.start()
+        except Failed:
+            equal(server.process.wait(), 1, f"exit code with {most} descriptors for {threads} threads")
+            check(f"allows {most} open files" in server.err(), f"it says why: {server.err()!r}")
+            continue
+        with server:
+            allowed = int(re.search(r"at most (\d+) connections", server.err())[1])
+            clients = []
+            for _ in range(allowed):
+                clients.append(Http(server))
+                equal(clients[-1].ask("GET", "/_health").status, 200, f"status of {allowed} connections")
+            late = Http(server)
+            late.send(request("GET", "/_health"))
+            for _ in range(70):  # more than two segments
+                equal(clients[0].ask("POST", "/notes", '{"a":"%s"}' % ("x" * 1000000)).status, 201, "status of a POST")
+            clients[-1].close()
+            wait_until(lambda: answered(late), "the next one gets the place of one who goes")
+        del clients
+
+
+@suite.own("--threads", "1")
+def a_log_that_finds_no_descriptor_is_prepared_once_there_is_one(server):
+    def write(http):
+        return http.ask("POST", "/notes", '{"a":"%s"}' % ("x" * 1000000)).status
+    pid, old = server.process.pid, resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
+    http = Http(server)
+    equal(write(http), 201, "status")
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (4, old[1]))
+    try:
+        wait_until(lambda: write(http) != 201 or "no memory or file descriptor is left" in server.err(), "it says so")
+        equal(http.ask("GET", "/notes/1").status, 200, "status of a read")
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, old)
+    for _ in range(70):
+        equal(write(http), 201, "status")
+    check(server.err().count("descriptor is left") == 1, f"it says so once: {server.err()!r}")
 
 
 def serves_all(clients, path):
