@@ -415,7 +415,7 @@ int main(int argc, char **argv, char **environment)
         return backup_main(argc - 2, argv + 2, check_backup);
     if (strcmp(command, "restore") == 0)
         return restore_main(argc - 2, argv + 2, restore);
-    if (strcmp(command, "version") == 0 && argc == 2) {
+    if ((strcmp(command, "version") == 0 || strcmp(command, "--version") == 0) && argc == 2) {
         puts("noted " NOTED_VERSION);
         return EXIT_OK;
     }

@@ -156,6 +156,7 @@ int metrics_write(struct front *f, struct buf *to);
 
 /* --- own_paths.c --- */
 enum serve_result own_path(struct front *f, const struct request *rq, struct served *s);
+bool own_path_known(struct span path);
 bool own_path_drops(struct span path, struct span *name); /* /_servers/NAME */
 
 /* --- batches.c --- */

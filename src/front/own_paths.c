@@ -242,17 +242,30 @@ bool own_path_drops(struct span path, struct span *name)
     return true;
 }
 
+enum own { STATUS, HEALTH, READY, MESSAGES, METRICS, BACKUP, UNKNOWN };
+
+static enum own own_of(struct span path)
+{
+    static const char *const paths[] = {"/_status",   "/_health",  "/_ready",
+                                        "/_messages", "/_metrics", "/_backup"};
+    for (unsigned i = 0; i < UNKNOWN; i++)
+        if (span_is(path, paths[i]))
+            return (enum own)i;
+    return UNKNOWN;
+}
+
+bool own_path_known(struct span path)
+{
+    struct span name;
+    return own_of(path) != UNKNOWN || own_path_drops(path, &name);
+}
+
 enum serve_result own_path(struct front *f, const struct request *rq, struct served *s)
 {
     static const char *const none[] = {NULL}, *const ready[] = {"max_lag_ms", NULL},
                              *const messages[] = {"after", NULL};
     struct span path = s->target.path, query = s->target.query;
-    enum own { STATUS, HEALTH, READY, MESSAGES, METRICS, BACKUP, UNKNOWN } own = UNKNOWN;
-    static const char *const paths[] = {"/_status",   "/_health",  "/_ready",
-                                        "/_messages", "/_metrics", "/_backup"};
-    for (unsigned i = 0; i < UNKNOWN; i++)
-        if (span_is(path, paths[i]))
-            own = (enum own)i;
+    enum own own = own_of(path);
     const char *const *known = own == READY ? ready : own == MESSAGES ? messages : none;
     buf_reset(&f->scratch, 2 * LIST_SNAPSHOT_BYTES_MAX);
     answer_ok(&s->answer, 200);

@@ -47,6 +47,10 @@ int serve_check(const struct request *rq, struct served *s)
                     "no such path: a collection is /[a-z][a-z0-9_-]*, a record /collection/id");
     if (t->kind == TARGET_BAD_ID)
         return fail(a, ERR_BAD_ID, NULL);
+    if (t->kind == TARGET_OWN && !own_path_known(t->path)) {
+        answer_error(a, ERR_NOT_FOUND, "the server has no path %.*s", SPAN_ARGS(t->path));
+        return a->code;
+    }
     if (!method_allowed(t, rq->method)) {
         fail(a, ERR_METHOD_NOT_ALLOWED, NULL);
         a->allow = allow_of(t->kind);

@@ -80,6 +80,13 @@ def what_is_not_there_yet_is_404_on_every_protocol(server):
 
 
 @suite.test
+def an_unknown_own_path_is_404_whatever_the_method(server):
+    with Http(server) as http:
+        for method, body in (("POST", "{}"), ("PUT", "{}"), ("PATCH", "{}"), ("DELETE", None), ("OPTIONS", None)):
+            refused(http.ask(method, "/_nothing", body), 404, "not_found")
+
+
+@suite.test
 def own_paths_are_only_read(server):
     for path in ("/_status", "/_health", "/_ready", "/_messages", "/_metrics"):
         for method in ("POST", "PUT", "DELETE"):

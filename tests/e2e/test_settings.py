@@ -139,6 +139,7 @@ def a_subcommand_that_is_unknown_is_bad_usage():
 @suite.alone
 def version_is_the_one_in_the_status():
     code, out, err = run("version")
+    equal(run("--version"), (code, out, err), "the usual flag")
     equal((code, err), (0, ""), "exit code and stderr")
     with Server() as server:
         version = ask(server, "GET", "/_status").json()["version"]
