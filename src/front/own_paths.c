@@ -139,7 +139,8 @@ static void give_ready(struct front *f, struct served *s)
     if (!atomic_load(&status->ready)) {
         answer_error(&s->answer, ERR_NOT_READY, "this server's copy is not complete");
     } else if (status->backup && !view.in_sync) {
-        answer_error(&s->answer, view.connected ? ERR_NOT_IN_SYNC : ERR_NO_PRIMARY, "%s",
+        bool alone = atomic_load(&status->refusal) == ERR_NO_PRIMARY;
+        answer_error(&s->answer, alone ? ERR_NO_PRIMARY : ERR_NOT_IN_SYNC, "%s",
                      view.reason[0] != '\0' ? view.reason : "this backup is not in sync");
     } else if (!status->backup && atomic_load(&status->refusal) == ERR_NO_PRIMARY) {
         answer_error(&s->answer, ERR_NO_PRIMARY, "%s", view.reason);

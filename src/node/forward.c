@@ -35,9 +35,9 @@ void forward_pending(struct node *n)
         n->pending = b->next;
         if (n->pending == NULL)
             n->pending_end = &n->pending;
-        int rc = n->up == NULL ? ERR_NO_PRIMARY : repl_refusal(&n->repl);
-        if (n->diverged)
-            rc = ERR_NOT_IN_SYNC;
+        int rc = view_refusal(n);
+        if (rc == 0 && n->up == NULL)
+            rc = ERR_NO_PRIMARY;
         const char *reason = rc != 0 ? n->view.reason : "";
         if (rc == 0)
             rc = send_batch(n, b);

@@ -411,6 +411,7 @@ void forward_lost(struct node *n);      /* the link is gone */
 void forward_give_back(struct node *n); /* what local storage has reached */
 
 /* view.c: what people are told */
+int view_refusal(const struct node *n); /* why no write is taken now: 0, or the error */
 void view_publish(struct node *n);
 
 /* say.c: the message log's part of the order thread */

@@ -109,6 +109,13 @@ static void waiting_names(struct node *n, char *to, size_t bytes)
     }
 }
 
+/* A full copy comes over a link of its own, which the step knows nothing of; and while it is
+ * installed there is none. */
+static bool copy_comes(const struct node *n)
+{
+    return (n->up != NULL && n->up->copying) || n->copy.due || n->install.any;
+}
+
 static void give_reason(struct node *n, int refusal, struct status_view *v)
 {
     char names[128];
@@ -155,7 +162,10 @@ static void give_reason(struct node *n, int refusal, struct status_view *v)
     case ERR_NOT_IN_SYNC:
         snprintf(v->reason, sizeof v->reason, "%s",
                  n->diverged ? "local storage differs from the primary's"
-                             : "this backup is catching up with its primary");
+                 : copy_comes(n)
+                     ? "a full copy comes from the primary: this backup is in sync when "
+                       "it has caught up with it"
+                     : "this backup is catching up with its primary");
         break;
     case ERR_NOT_READY:
         snprintf(v->reason, sizeof v->reason, "the server does not take writes yet");
@@ -176,12 +186,18 @@ static void view_log(const struct node *n, struct status_view *v)
     v->last = r->last;
 }
 
+int view_refusal(const struct node *n)
+{
+    int refusal = repl_refusal(&n->repl);
+    if (n->primary)
+        return refusal;
+    return n->diverged || (refusal == ERR_NO_PRIMARY && copy_comes(n)) ? ERR_NOT_IN_SYNC : refusal;
+}
+
 void view_publish(struct node *n)
 {
     struct status *status = n->o.status;
-    int refusal = repl_refusal(&n->repl);
-    if (!n->primary && n->diverged)
-        refusal = ERR_NOT_IN_SYNC;
+    int refusal = view_refusal(n);
     bool ready = !n->diverged && repl_may_read(&n->repl, n->proved);
     bool changed = refusal != atomic_load_explicit(&status->refusal, memory_order_relaxed) ||
                    ready != atomic_load_explicit(&status->ready, memory_order_relaxed);

@@ -52,7 +52,9 @@ def while_a_copy_comes_the_status_says_how_much_is_there():
         refused(busan.ask("GET", "/base/1"), 503, "not_ready")
         refused(busan.ask("GET", "/base"), 503, "not_ready")
         equal(busan.ask("GET", "/_ready").status, 503, "status of /_ready")
-        check(busan.ask("POST", "/notes", "{}").status == 503, "it takes no write")
+        write = refused(busan.ask("POST", "/notes", "{}"), 503, "not_in_sync")  # there is a primary
+        check("full copy" in write.json()["detail"], f"it says why it takes no write: {write.text}")
+        equal(busan.status()["reason"], write.json()["detail"], "reason in the status")
         cluster.wait(lambda: copied(busan)[0] > here, "more of it")
         cluster.whole()
         equal(copied(busan), (0, 0), "a copy that comes, afterwards")
