@@ -270,7 +270,7 @@ static bool take_over(struct repl *r, struct repl_member *m, unsigned link,
 }
 
 /* Another server was promoted: nothing more is committed here, in this life and, once that is
- * durable, in any later one. */
+ * durable, in any later one. Who called gets no answer before: it would not call again. */
 static void heed_generation(struct repl *r, const struct peer_hello *h, struct repl_actions *out)
 {
     if (r->fenced || repl_no_id(h->cluster) || !repl_same_id(h->cluster, r->hard.cluster) ||
@@ -294,6 +294,10 @@ void members_hello(struct repl *r, unsigned link, const struct peer_message *mes
         return;
     }
     heed_generation(r, h, out);
+    if (r->fenced && (r->saving || r->hard.promised_epoch < r->fence_epoch)) {
+        repl_close(out, link, "the newer primary is not noted on this server's disk yet");
+        return;
+    }
     if (!welcome(r, link, h, out))
         return;
     struct repl_member *m = place_of(r, &h->server);
