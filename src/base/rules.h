@@ -23,6 +23,8 @@ enum repl_rule {
     S18,
     S19,
     S23,
+    PROOF, /* a promotion needs it, or the operator's word */
+    FENCE, /* an old primary takes no writes once it has heard of a promotion */
     RULES
 };
 extern bool repl_rules[]; /* defined by the test, as long as the rules that it varies */

@@ -273,8 +273,9 @@ static bool take_over(struct repl *r, struct repl_member *m, unsigned link,
  * durable, in any later one. Who called gets no answer before: it would not call again. */
 static void heed_generation(struct repl *r, const struct peer_hello *h, struct repl_actions *out)
 {
-    if (r->fenced || repl_no_id(h->cluster) || !repl_same_id(h->cluster, r->hard.cluster) ||
-        h->group != r->o.group || h->generation <= r->o.generation)
+    if (!RULE(FENCE) || r->fenced || repl_no_id(h->cluster) ||
+        !repl_same_id(h->cluster, r->hard.cluster) || h->group != r->o.group ||
+        h->generation <= r->o.generation)
         return;
     r->fenced = true;
     r->fence_epoch = (uint64_t)h->generation << 32;

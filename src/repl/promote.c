@@ -360,7 +360,7 @@ void promote_judge(const struct promote_case *c, struct promote_verdict *v)
     else
         tell_set(c, v);
     tell_rest(c, v);
-    if (v->proven || c->accept_data_loss)
+    if (v->proven || c->accept_data_loss || !RULE(PROOF))
         return;
     buf_printf(&v->refusal, "nothing proves that every acknowledged write is here. %s\n",
                c->has_old ? "With --accept-data-loss it becomes the primary all the same"

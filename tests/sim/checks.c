@@ -25,6 +25,7 @@ void checks_finish(struct world *w)
     free(w->truth.canon);
     free(w->truth.born);
     history_finish(&w->truth.history);
+    line_finish(w);
 }
 
 /* --- I4: one entry per (epoch, index) that anybody has seen, ever --- */
@@ -68,7 +69,7 @@ void check_shipped(struct world *w, const struct entry *e)
 /* --- What a disk has for sure --- */
 
 /* What is trimmed is in the checkpoint. */
-static bool has(const struct world *w, const struct drive *d, uint64_t index)
+bool check_has(const struct world *w, const struct drive *d, uint64_t index)
 {
     const struct truth *t = &w->truth;
     if (index == 0 || index > t->canon_count)
@@ -121,10 +122,10 @@ static void check_set(struct world *w, const struct peer_set *set)
         /* Of an old copy no more can be asked than what the primary can prove now. */
         uint64_t known =
             s->disk.damaged ? drive_applied(&w->servers[w->primary].disk) : t->committed;
-        if (!has(w, &s->disk, t->acked_by_all < known ? t->acked_by_all : known))
+        if (!check_has(w, &s->disk, t->acked_by_all < known ? t->acked_by_all : known))
             complain(w, "I2: entry %llu is acknowledged, and %s in the set does not have it",
                      (u)t->acked_by_all, s->name);
-        if (!has(w, &s->disk, known))
+        if (!check_has(w, &s->disk, known))
             complain(w, "I3: entry %llu is committed, and %s in the set does not have it", (u)known,
                      s->name);
     }
@@ -134,19 +135,20 @@ static void check_primary(struct world *w)
 {
     const struct drive *d = &w->servers[w->primary].disk;
     const struct truth *t = &w->truth;
-    if (!has(w, d, t->acked))
+    if (!check_has(w, d, t->acked))
         complain(w, "I2: entry %llu is acknowledged, and the primary does not have it",
                  (u)t->acked);
-    if (!has(w, d, t->committed))
+    if (!check_has(w, d, t->committed))
         complain(w, "I3: entry %llu is committed, and the primary does not have it",
                  (u)t->committed);
     /* S4: either may be what is on the disk. */
     check_set(w, &d->hard.set);
     if (d->saving)
         check_set(w, &d->hard_next.set);
-    for (unsigned i = 1; i < w->servers_count; i++) {
+    for (unsigned i = 0; i < w->servers_count; i++) {
         struct server *s = &w->servers[i];
-        if (s->disk.damaged && !cloned(w, s) && has(w, &s->disk, t->committed) && !excused(w, s))
+        if (i != w->primary && s->disk.damaged && !cloned(w, s) &&
+            check_has(w, &s->disk, t->committed) && !excused(w, s))
             s->disk.damaged = false;
     }
 }
@@ -164,8 +166,8 @@ static void learn(struct world *w, const struct drive *d, uint64_t index)
         assert(t->canon != NULL);
     }
     const struct entry *e = &drive_at(d, index)->e;
-    t->canon[t->canon_count++] = (struct canon){.chain = e->chain};
     history_entry(&t->history, e, why);
+    t->canon[t->canon_count++] = (struct canon){.chain = e->chain, .seq = t->history.seq};
     if (why[0] != '\0')
         complain(w, "%s", why);
 }
@@ -185,14 +187,19 @@ void check_applied(struct world *w, struct server *s)
     if (state->applied == s->checked_applied)
         return;
     s->checked_applied = state->applied;
-    while (t->canon_count < state->applied && t->canon_count + 1 >= d->first)
+    while (t->canon_count < state->applied && t->canon_count + 1 >= d->first &&
+           line_has(w, &drive_at(d, t->canon_count + 1)->e))
         learn(w, d, t->canon_count + 1);
-    if (t->canon_count < state->applied || w->plan.primary_lost)
+    if (w->plan.primary_lost)
+        return;
+    if (!line_follows(w, s))
+        complain(w, "I1: %s has applied another entry %llu than others have%s", s->name,
+                 (u)state->applied,
+                 s->told || s->disk.told > s->disk.generation ? ", and knows of a newer primary"
+                                                              : "");
+    if (s->astray || t->canon_count < state->applied)
         return;
     struct canon *c = &t->canon[state->applied - 1];
-    if (c->chain != state->chain)
-        complain(w, "I1: %s has applied another entry %llu than others have", s->name,
-                 (u)state->applied);
     if (c->digest == 0)
         c->digest = state->digest;
     else if (c->digest != state->digest)
@@ -252,7 +259,7 @@ void check_all(struct world *w)
 void check_committed(struct world *w, const struct server *s, const struct entry *e)
 {
     struct truth *t = &w->truth;
-    if (e->kind != ENTRY_WRITES)
+    if (e->kind != ENTRY_WRITES || s->astray)
         return;
     t->acked = e->index > t->acked ? e->index : t->acked;
     if (!s->r.o.ack_all || w->plan.primary_lost)
@@ -290,6 +297,9 @@ static void hear_session(struct server *s, const struct wire *wire, uint64_t ses
 void check_heard(struct server *s, const struct wire *wire, const struct peer_message *m)
 {
     struct heard *h = s->r.o.primary ? heard_of(s, wire->hello.id) : NULL;
+    if (m->kind == PEER_HELLO && !wire->tainted && m->hello.generation > s->disk.generation &&
+        server_leads(s) && memcmp(m->hello.cluster, s->r.hard.cluster, PEER_ID_BYTES) == 0)
+        s->told = true;
     if (h != NULL && m->kind == PEER_ACK && m->epoch == s->r.epoch && m->session == h->session &&
         m->ack.durable > h->durable)
         h->durable = m->ack.durable;
@@ -324,8 +334,9 @@ void check_commits(struct world *w, const struct server *s, uint64_t index)
 static void check_refusal(struct world *w, const struct wire *wire, const struct peer_refuse *m)
 {
     const struct server *s = &w->servers[wire->server[CALLER]];
-    bool innocent = w->o.strict && !w->plan.primary_lost && !wire->tainted && wire->open[CALLER] &&
-                    wire->server[CALLED] == w->primary && s->up && s->life == wire->life[CALLER];
+    bool innocent = w->o.strict && !w->plan.primary_lost && !wire->tainted && !wire->telling &&
+                    !s->astray && wire->open[CALLER] && wire->server[CALLED] == w->primary &&
+                    s->up && s->life == wire->life[CALLER];
     if (innocent &&
         (m->code == REFUSE_MISMATCH || m->code == REFUSE_EPOCH || m->code == REFUSE_CLUSTER ||
          (m->code == REFUSE_ROLLED_BACK && !s->disk.restored)))
@@ -352,7 +363,7 @@ void check_sent(struct world *w, struct wire *wire, unsigned side, const struct 
         wire->hello = m->hello.server;
     if (m->kind == PEER_REFUSE)
         check_refusal(w, wire, &m->refuse);
-    if (m->kind == PEER_WELCOME && side == CALLED) {
+    if (m->kind == PEER_WELCOME && side == CALLED && !wire->telling) {
         wire->welcomed = true;
         hear_session(&w->servers[wire->server[CALLED]], wire, m->session);
         check_sessions(w, wire);
@@ -370,9 +381,9 @@ bool check_healed(struct world *w)
         return false;
     unsigned members = 0;
     bool same = !repl_busy(&p->r);
-    for (unsigned i = 1; i < w->servers_count; i++) {
+    for (unsigned i = 0; i < w->servers_count; i++) {
         const struct server *s = &w->servers[i];
-        if (s->stays_down)
+        if (s == p || s->stays_down)
             continue;
         members++;
         if (!s->up || s->r.stage != REPL_FOLLOWING || repl_refusal(&s->r) != 0)

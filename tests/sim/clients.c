@@ -157,9 +157,11 @@ void client_answered(struct world *w, struct server *s, const struct write_batch
     char why[WHY_BYTES];
     struct client *c = &w->clients[(uintptr_t)write->client - 1];
     uint64_t number = write->peer_at;
-    history_answer(&w->truth.history, number, write->code, write->has_seq, write->seq,
-                   write->answered_id, piece_span(&b->answers, write->body), why);
-    judge(w, s, c, why);
+    if (!s->astray) {
+        history_answer(&w->truth.history, number, write->code, write->has_seq, write->seq,
+                       write->answered_id, piece_span(&b->answers, write->body), why);
+        judge(w, s, c, why);
+    }
     if (w->o.trace)
         tell(w, "%s answers write %llu: %d, seq %llu id %llu", s->name, (u)number, write->code,
              (u)write->seq, (u)write->answered_id);
@@ -247,6 +249,8 @@ static void read_list(struct world *w, struct server *s, struct client *c, uint6
     while (rc == 0 && !cursor.done)
         rc = reader_list_more(r, &cursor, 64 * KIB, &s->scratch);
     assert(rc == 0);
+    if (s->astray)
+        return;
     history_list(&w->truth.history, c->op.collection, seq, buf_span(&s->scratch), why);
     judge(w, s, c, why);
 }
@@ -258,6 +262,8 @@ static void read_record(struct world *w, struct server *s, struct client *c, uin
     struct span name = span_of(collection_names[c->op.collection]);
     int rc = reader_get(s->disk.local.reader, name, c->op.id, &record);
     assert(rc == 0 || rc == ERR_NOT_FOUND);
+    if (s->astray)
+        return;
     history_read(&w->truth.history, c->op.collection, c->op.id, seq, record.seq, record.text, why);
     judge(w, s, c, why);
 }

@@ -13,7 +13,7 @@
 void drive_make(struct drive *d, bool real_log, struct chance *c)
 {
     memset(d, 0, sizeof *d);
-    d->first = 1;
+    d->first = d->generation = 1;
     for (unsigned i = 0; i < PEER_ID_BYTES; i++)
         d->id[i] = (unsigned char)(chance_next(c) | 1);
     if (real_log)

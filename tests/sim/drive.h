@@ -87,7 +87,10 @@ struct drive {
     struct image *checkpoint;
     bool installing;       /* the checkpoint takes the place of log and local storage */
     uint64_t promised_max; /* for I5 */
-    uint64_t starts;       /* S2's counter */
+    uint32_t generation;   /* raised by a promotion */
+    uint64_t starts;       /* S2's counter, in it */
+    uint32_t told;         /* the generation of the last promotion that it has said it knows of */
+    uint32_t untold;       /* a bit for each server that was not asked when this one was promoted */
     bool damaged;          /* an old copy was put back in its place, */
     bool restored;         /* once */
     bool rotten;           /* what was durable is not what was written any more */
@@ -131,6 +134,12 @@ int drive_recover(struct drive *d, struct storage *where, bool *proved, char why
 struct peer_point drive_point(const struct drive *d, uint64_t index);
 /* The entries that will stay: not those that a cut is about to remove. */
 uint64_t drive_kept(const struct drive *d);
+
+/* The last epoch that was taken here; its lower half is 0 after a promotion. */
+static inline uint64_t drive_own_epoch(const struct drive *d)
+{
+    return ((uint64_t)d->generation << 32) + d->starts;
+}
 
 static inline uint64_t drive_applied(const struct drive *d)
 {

@@ -173,6 +173,12 @@ static void apply(struct world *w, struct server *s, uint64_t index)
 
 /* --- Actions --- */
 
+/* A backup is called, too: by who takes it for a primary, or has become one. */
+static unsigned side_of(const struct wire *wire, const struct server *s)
+{
+    return wire->server[CALLER] == s->number ? CALLER : CALLED;
+}
+
 static void send_message(struct world *w, struct server *s, struct repl_action *a)
 {
     struct wire *wire = wire_of(w, s->number, a->link);
@@ -184,7 +190,7 @@ static void send_message(struct world *w, struct server *s, struct repl_action *
         a->message.commit.commit = drive_applied(&s->disk);
         a->message.commit.digest = s->disk.local.state.digest;
     }
-    wire_send(w, wire, server_leads(s) ? CALLED : CALLER, &a->message);
+    wire_send(w, wire, side_of(wire, s), &a->message);
 }
 
 static void close_link(struct world *w, struct server *s, const struct repl_action *a)
@@ -193,8 +199,9 @@ static void close_link(struct world *w, struct server *s, const struct repl_acti
     tell(w, "%s closes %u: %s", s->name, a->link, a->sentence);
     if (wire == NULL)
         return;
-    wire_close(w, wire, server_leads(s) ? CALLED : CALLER);
-    if (!server_leads(s))
+    unsigned side = side_of(wire, s);
+    wire_close(w, wire, side);
+    if (side == CALLER)
         order_lost(w, s);
     if (chance_percent(&w->chance, 50))
         later(w, 1, DO_DOWN, s, a->link, 0);
@@ -242,7 +249,7 @@ static void do_action(struct world *w, struct server *s, struct repl_action *a)
     case REPL_ALARM:
         tell(w, "%s is alarmed: %s", s->name, a->sentence);
         s->alarmed = true;
-        if (w->o.strict && !w->plan.primary_lost)
+        if (w->o.strict && !w->plan.primary_lost && !s->astray)
             complain(w, "alarm: %s: %s", s->name, a->sentence);
         break;
     }
@@ -388,7 +395,9 @@ void driver_received(struct world *w, struct server *s, struct wire *wire, unsig
     check_heard(s, wire, m);
     if (s->alarmed)
         return;
-    if (side == CALLER && wire->copying)
+    if (side == CALLER && wire->telling)
+        promote_told(w, s, wire);
+    else if (side == CALLER && wire->copying)
         copy_told(w, s, wire, m);
     else if (m->kind == PEER_COPY_ASK && side == CALLED && !wire->welcomed)
         copy_asked(w, s, wire, m);
@@ -447,7 +456,7 @@ void driver_call(struct world *w, struct server *s)
     if (r->stage != REPL_ALONE || s->alarmed || !primary->up || s->blocked_us > w->now_us ||
         primary->blocked_us > w->now_us || r->durable != r->last || r->cutting || in_copy(w, s))
         return;
-    struct wire *wire = wire_open(w, s->number);
+    struct wire *wire = wire_open(w, s->number, s->follows);
     if (wire == NULL)
         return;
     if (s->copy_wanted) {

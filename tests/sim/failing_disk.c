@@ -30,8 +30,10 @@ void failing_do(struct world *w)
         return;
     unsigned backups = w->servers_count - 1 - w->plan.twin;
     struct server *s = &w->servers[w->primary];
-    if (chance_percent(c, 60))
-        s = &w->servers[1 + chance_below(c, backups)];
+    if (chance_percent(c, 60)) {
+        unsigned number = 1 + (unsigned)chance_below(c, backups);
+        s = &w->servers[number != w->primary ? number : FIRST];
+    }
     s->failing = (struct failing){
         .work = some_work(c),
         .kept_percent = chance_percent(c, 50)   ? 0

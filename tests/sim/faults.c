@@ -109,12 +109,13 @@ void faults_plan(struct world *w)
 static struct server *a_backup(struct world *w)
 {
     unsigned count = w->servers_count - 1 - w->plan.twin;
-    return &w->servers[1 + chance_below(&w->chance, count)];
+    unsigned number = 1 + (unsigned)chance_below(&w->chance, count);
+    return &w->servers[number != w->primary ? number : FIRST];
 }
 
 static struct server *anybody(struct world *w)
 {
-    return chance_percent(&w->chance, 40) ? &w->servers[PRIMARY] : a_backup(w);
+    return chance_percent(&w->chance, 40) ? &w->servers[w->primary] : a_backup(w);
 }
 
 static void come_back(struct world *w, const struct server *s)
@@ -180,19 +181,30 @@ static void keep_copy(struct world *w, struct server *s)
     s->has_old_copy = true;
 }
 
+/* The disk of one that still takes itself for the primary is left alone: that a primary's goes back
+ * is for runs of their own. */
+static bool old_primary(const struct world *w, const struct server *s)
+{
+    return server_leads(s) && s->number != w->primary;
+}
+
 static void restore(struct world *w, struct server *s)
 {
-    if (!s->has_old_copy || memcmp(s->old_copy.id, s->disk.id, PEER_ID_BYTES) != 0)
+    if (old_primary(w, s) || !s->has_old_copy ||
+        memcmp(s->old_copy.id, s->disk.id, PEER_ID_BYTES) != 0)
         return;
     server_stop(w, s, true);
+    uint32_t generation = s->disk.generation;
     server_restore(w, s);
-    if (s->number == PRIMARY && chance_percent(&w->chance, 30))
-        s->generation++;
+    if (s->number == w->primary) /* the operator's hand, or the others would not follow it */
+        s->disk.generation = generation + chance_percent(&w->chance, 30);
     come_back(w, s);
 }
 
 static void wipe(struct world *w, struct server *s)
 {
+    if (old_primary(w, s))
+        return;
     server_stop(w, s, chance_percent(&w->chance, 50));
     server_wipe(w, s);
     come_back(w, s);
@@ -201,7 +213,7 @@ static void wipe(struct world *w, struct server *s)
 /* Somebody whom the primary waits for, or anybody. */
 static void drop(struct world *w)
 {
-    struct server *p = &w->servers[PRIMARY];
+    struct server *p = &w->servers[w->primary];
     const char *name = a_backup(w)->name;
     if (!p->up || p->stopped_us > w->now_us)
         return;
@@ -239,11 +251,13 @@ static void partition(struct world *w, struct server *s)
 /* What was durable changes while the machine is off. */
 static void rot(struct world *w, struct server *s)
 {
+    if (old_primary(w, s))
+        return;
     server_stop(w, s, true);
     if (s->disk.wal != NULL && wal_rot(s->disk.wal, &w->chance)) {
         tell(w, "a bit of %s's log is another one", s->name);
         s->disk.rotten = s->disk.damaged = s->disk.restored = true;
-        w->harmed = w->servers[PRIMARY].disk.count;
+        w->harmed = w->servers[w->primary].disk.count;
     }
     come_back(w, s);
 }
@@ -255,7 +269,7 @@ static void clone(struct world *w)
     if (s->up)
         server_stop(w, s, true);
     tell(w, "a copy of b1's directory is given to its twin");
-    w->harmed = w->servers[PRIMARY].disk.count;
+    w->harmed = w->servers[w->primary].disk.count;
     drive_copy(&s->disk, &w->servers[1].disk, &w->storage, &w->chance);
     s->disk.promised_max = 0;
     s->checked_durable = s->checked_applied = s->seen_read = 0;
@@ -285,7 +299,7 @@ static void on_server(struct world *w, enum fault fault, struct server *s)
 
 static void one(struct world *w, enum fault fault)
 {
-    struct server *p = &w->servers[PRIMARY];
+    struct server *p = &w->servers[w->primary];
     switch (fault) {
     case KILL_BACKUP:
     case POWER_BACKUP:
@@ -374,6 +388,7 @@ void faults_do(struct world *w)
 void faults_heal(struct world *w)
 {
     w->healed_acked = w->counts.acknowledged;
+    operator_heal(w);
     for (unsigned i = 0; i < WIRES_MAX; i++)
         w->wires[i].frozen_us[CALLER] = w->wires[i].frozen_us[CALLED] = w->wires[i].slow_us = 0;
     for (unsigned i = 0; i < w->servers_count; i++) {
@@ -393,11 +408,12 @@ void faults_heal(struct world *w)
 /* Who was refused for good gets an empty disk; who will not come again is dropped. */
 void faults_operator(struct world *w)
 {
-    struct server *p = &w->servers[PRIMARY];
+    struct server *p = &w->servers[w->primary];
     later(w, S, DO_FAULT, NULL, 0, 0);
-    for (unsigned i = 1; i < w->servers_count; i++) {
+    for (unsigned i = 0; i < w->servers_count; i++) {
         struct server *s = &w->servers[i];
-        if (s->up && s->r.refusal_sentence[0] != '\0' && s->r.refusal == REFUSE_ROLLED_BACK) {
+        if (s != p && s->up && s->r.refusal_sentence[0] != '\0' &&
+            s->r.refusal == REFUSE_ROLLED_BACK) {
             server_stop(w, s, false);
             server_wipe(w, s);
             server_start(w, s);

@@ -203,6 +203,27 @@ void history_entry(struct history *h, const struct entry *e, char why[WHY_BYTES]
     }
 }
 
+void history_back(struct history *h, uint64_t seq)
+{
+    for (; h->seq > seq; h->seq--) {
+        struct written *w = history_write(h, h->order[h->seq - 1]);
+        h->order[h->seq - 1] = 0;
+        if (w == NULL)
+            continue;
+        w->effects--;
+        w->seq = 0; /* where its key had expired, the first time is not looked for */
+        w->acked = false;
+    }
+    for (unsigned c = 0; c < COLLECTIONS; c++) {
+        struct past *p = &h->collections[c];
+        for (uint64_t i = 0; i < p->count; i++)
+            while (p->records[i].count > 0 && p->records[i].list[p->records[i].count - 1].seq > seq)
+                p->records[i].count--;
+        while (p->count > 0 && p->records[p->count - 1].count == 0)
+            p->count--;
+    }
+}
+
 /* --- Answers to writes --- */
 
 /* What was refused, was on this state. */

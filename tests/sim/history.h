@@ -67,6 +67,8 @@ void history_read(const struct history *h, unsigned collection, uint64_t id, uin
                   uint64_t etag, struct span text, char why[WHY_BYTES]);
 void history_list(const struct history *h, unsigned collection, uint64_t seq, struct span text,
                   char why[WHY_BYTES]);
+/* What is behind `seq` was given up: it may be done again, and its ids are free. */
+void history_back(struct history *h, uint64_t seq);
 /* The newest version of a record; NULL: there never was one. */
 const struct version *history_newest(const struct history *h, unsigned collection, uint64_t id);
 void history_finish(struct history *h);

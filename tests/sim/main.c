@@ -62,6 +62,9 @@ static void figures(const struct sum *s)
            "copies, %llu checkpoints\n",
            (u)c->faults, (u)c->failures, (u)c->starts, (u)c->stale, (u)c->cuts, (u)c->drops,
            (u)c->copies, (u)c->checkpoints);
+    printf("# %llu promotions, %llu of them with data loss accepted, %llu entries given up; %llu "
+           "refused\n",
+           (u)c->promotions, (u)c->accepted, (u)c->given_up, (u)c->refused);
     printf("# %llu events, %llu messages, %llu operations: %llu reads, %llu writes acknowledged, "
            "%llu unknown, %llu repeats\n",
            (u)c->events, (u)c->messages, (u)c->operations, (u)c->reads, (u)c->acknowledged,

@@ -49,7 +49,7 @@ static struct wire *free_place(struct world *w)
     return oldest;
 }
 
-struct wire *wire_open(struct world *w, unsigned caller)
+struct wire *wire_open(struct world *w, unsigned caller, unsigned called)
 {
     struct wire *wire = free_place(w);
     if (wire == NULL)
@@ -59,7 +59,7 @@ struct wire *wire_open(struct world *w, unsigned caller)
     image_drop(wire->copy);
     *wire = (struct wire){.number = ++w->wires_counted, .open = {true, true}};
     wire->server[CALLER] = caller;
-    wire->server[CALLED] = w->servers[caller].follows;
+    wire->server[CALLED] = called;
     for (unsigned side = 0; side < 2; side++) {
         wire->life[side] = w->servers[wire->server[side]].life;
         wire->link[side] = ++w->servers[wire->server[side]].links;

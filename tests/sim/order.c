@@ -228,8 +228,8 @@ int order_apply_flight(struct world *w, struct server *s)
     for (struct write_batch *b = batches; b != NULL; b = b->next)
         for (unsigned i = 0; i < b->count; i++)
             b->writes[i].copies = copies;
-    check_committed(w, s, &f->entry);
     check_applied(w, s);
+    check_committed(w, s, &f->entry);
     *f = (struct flight){0};
     order_give_back(w, s, batches);
     order_soon(w, s);

@@ -17,9 +17,10 @@ enum { WORDS_MAX = 40, FILES_MAX = 100, PATH_BYTES = 300, LINE_BYTES = 300, SHOW
 bool repl_rules[RULES];
 
 static const char *const rules[RULES] = {
-    [S1] = "S1",   [S2] = "S2",   [S3] = "S3",   [S4] = "S4",   [S5] = "S5",   [S7] = "S7",
-    [S8] = "S8",   [S9] = "S9",   [S10] = "S10", [S12] = "S12", [S13] = "S13", [S14] = "S14",
-    [S15] = "S15", [S18] = "S18", [S19] = "S19", [S23] = "S23", [S11] = "S11",
+    [S1] = "S1",   [S2] = "S2",   [S3] = "S3",       [S4] = "S4",       [S5] = "S5",
+    [S7] = "S7",   [S8] = "S8",   [S9] = "S9",       [S10] = "S10",     [S12] = "S12",
+    [S13] = "S13", [S14] = "S14", [S15] = "S15",     [S18] = "S18",     [S19] = "S19",
+    [S23] = "S23", [S11] = "S11", [PROOF] = "PROOF", [FENCE] = "FENCE",
 };
 
 /* --- Reading: words against patterns --- */

@@ -71,10 +71,6 @@ struct story {
     char why[COMPLAINT_BYTES + TEXT_BYTES];
 };
 
-/* A stopped one, as `noted promote` does it, with the old primary's directory or without (NULL).
- * False: it is not, and `why` says why. */
-bool promote(struct world *w, struct server *s, const struct server *old,
-             char why[COMPLAINT_BYTES]);
 void story_begin(struct story *st); /* before the first line of a run */
 void story_end(struct story *st);
 /* Whether a line of the trace, or a sentence, begins as it should: whole words, * for anything. */

@@ -15,13 +15,22 @@ struct server *server_by_id(struct world *w, const unsigned char *id)
     return NULL;
 }
 
-/* S2: a number that is on the disk before anything is made with it. */
-static uint64_t new_epoch(struct server *s)
+/* S2: on the disk before anything is made with it, as data_dir_next_epoch does it. */
+static uint64_t new_epoch(struct world *w, struct server *s, const struct peer_server *self)
 {
     struct drive *d = &s->disk;
+    struct peer_set *set = &d->hard.set;
     if (RULE(S2) || d->starts == 0)
         d->starts++;
-    return ((uint64_t)s->generation << 32) + d->starts;
+    memcpy(d->hard.cluster, w->cluster, PEER_ID_BYTES);
+    d->hard.promised_epoch = drive_own_epoch(d);
+    d->hard.promised_life = s->r.o.life;
+    d->hard.complete = true;
+    if (!peer_set_has(set, d->id)) {
+        set->count = 1;
+        set->list[0] = *self;
+    }
+    return drive_own_epoch(d);
 }
 
 uint64_t server_wall_us(const struct world *w, const struct server *s)
@@ -35,7 +44,7 @@ static void options(struct world *w, struct server *s, struct repl_options *o)
     memcpy(o->self.id, s->disk.id, PEER_ID_BYTES);
     memcpy(o->address, s->name, sizeof s->name);
     o->sessions = s->r.sessions;
-    o->generation = s->generation;
+    o->generation = s->disk.generation;
     o->primary = server_leads(s);
     o->min_copies = w->plan.min_copies;
     o->timeout_us = w->plan.timeout_us;
@@ -46,8 +55,7 @@ void server_make(struct world *w, unsigned number, const char *name)
 {
     struct server *s = &w->servers[number];
     s->number = number;
-    s->follows = PRIMARY;
-    s->generation = 1;
+    s->follows = FIRST;
     snprintf(s->name, sizeof s->name, "%s", name);
     drive_make(&s->disk, w->plan.real_log, &w->chance);
 }
@@ -59,11 +67,12 @@ void server_begin(struct world *w, struct server *s)
         .kind = REPL_START, .index = s->disk.count, .committed = drive_applied(&s->disk)};
     options(w, s, &o);
     s->seen_committed = s->seen_applied = s->seen_promised = 0;
-    repl_init(&s->r, &o, &s->disk.hard);
-    if (server_leads(s)) {
-        memcpy(s->r.hard.cluster, w->cluster, PEER_ID_BYTES);
-        e.epoch = new_epoch(s);
-    }
+    if (server_leads(s))
+        e.epoch = new_epoch(w, s, &o.self);
+    struct repl_hard hard = s->disk.hard;
+    if (server_leads(s)) /* the step takes the epoch as what is new */
+        hard.promised_epoch = e.epoch - 1;
+    repl_init(&s->r, &o, &hard);
     tell(w, "%s begins: log %llu to %llu, committed %llu, epoch %llu%s%s", s->name,
          (unsigned long long)s->disk.first, (unsigned long long)e.index,
          (unsigned long long)e.committed, (unsigned long long)e.epoch,
@@ -99,6 +108,10 @@ static enum repl_course course_of(struct server *s, bool damaged)
 
 void server_start(struct world *w, struct server *s)
 {
+    if (server_leads(s) && drive_own_epoch(&s->disk) < s->disk.hard.promised_epoch) {
+        tell(w, "%s refuses to start: its directory is a backup's", s->name);
+        return;
+    }
     enum repl_course course = course_of(s, false);
     s->accepts_loss = false;
     if (course == COURSE_REFUSE) {
@@ -106,7 +119,7 @@ void server_start(struct world *w, struct server *s)
         return;
     }
     s->up = true;
-    s->alarmed = false;
+    s->alarmed = s->told = false;
     s->life = ++w->lives;
     s->links = 0;
     memset(s->heard, 0, sizeof s->heard);
@@ -146,6 +159,8 @@ void server_start(struct world *w, struct server *s)
         later(w, chance_skewed(&w->chance, w->plan.checkpoint_us), DO_CHECKPOINT, s, 0, 0);
     if (!server_leads(s))
         later(w, chance_below(&w->chance, 50 * MS), DO_CALL, s, 0, 0);
+    else if (s->disk.untold != 0)
+        later(w, 0, DO_TELL, s, 0, 0);
     if (s->crashes != 0)
         later(w, chance_between(&w->chance, 1, 30) * MS, DO_CRASH, s, 0, 0);
 }
@@ -178,6 +193,7 @@ void server_wipe(struct world *w, struct server *s)
     drive_finish(&s->disk, &w->storage);
     drive_make(&s->disk, w->plan.real_log, &w->chance);
     s->checked_durable = s->checked_applied = s->seen_read = 0;
+    s->astray = false;
 }
 
 void server_restore(struct world *w, struct server *s)
@@ -188,4 +204,5 @@ void server_restore(struct world *w, struct server *s)
     s->disk.damaged = s->disk.restored = true;
     s->disk.promised_max = 0;
     s->checked_durable = s->checked_applied = s->seen_read = 0;
+    s->astray = false;
 }

@@ -17,6 +17,7 @@
 #include "record/execute.h"
 #include "repl/fates.h"
 #include "repl/full_copy.h"
+#include "repl/promote.h"
 #include "repl/step.h"
 
 enum {
@@ -27,10 +28,11 @@ enum {
     WIRES_MAX = 64,
     STALE_MAX = 96,
     HEARD_MAX = 32,
+    PROMOTIONS_MAX = 32,
     COMPLAINT_BYTES = 300,
     MS = 1000, /* all times are in microseconds */
     S = 1000 * 1000,
-    PRIMARY = 0,
+    FIRST = 0, /* the one that is the primary to begin with */
 };
 
 /* --- net.c: connections, as TCP has them --- */
@@ -52,6 +54,7 @@ struct wire {
     bool cut[2]; /* nothing that this side sends arrives */
     uint64_t frozen_us[2], last_us[2];
     struct packet *first[2], *last[2]; /* sent by this side */
+    bool telling;                      /* it says that the caller was promoted, and nothing else */
     bool tainted;                      /* a message of another connection was given to one end */
     uint64_t slow_us;                  /* each message takes so much longer */
     /* the primary's driver's */
@@ -72,7 +75,7 @@ struct stale {
 };
 
 struct world;
-struct wire *wire_open(struct world *w, unsigned caller);
+struct wire *wire_open(struct world *w, unsigned caller, unsigned called);
 struct wire *wire_of(struct world *w, unsigned server, unsigned link);
 void wire_send(struct world *w, struct wire *wire, unsigned side, const struct peer_message *m);
 void wire_close(struct world *w, struct wire *wire, unsigned side); /* by this side */
@@ -107,12 +110,14 @@ enum disk_work {
 
 struct server {
     unsigned number, follows; /* itself: it is the primary */
-    uint32_t generation;
     char name[8];
     struct drive disk, old_copy;
     bool has_old_copy;
     bool accepts_loss; /* the operator's word for its next start */
     bool up, stays_down, alarmed;
+    bool held;                     /* the operator has it stopped */
+    bool told;                     /* an old primary: in this life somebody told it so */
+    bool astray;                   /* what it has applied was given up by a promotion */
     uint64_t life;                 /* counted over all servers; 0: never */
     uint64_t stopped_us, clock_us; /* SIGSTOP until then; its clock is ahead by so much */
     uint64_t wall_us;              /* and people have set the time of day so far ahead */
@@ -276,6 +281,8 @@ enum event_kind {
     DO_ACCEPT, /* likewise, where people give up what is lost */
     DO_FAIL,   /* a disk will */
     DO_FAULT,
+    DO_TELL, /* again a process's */
+    DO_OPERATOR,
 };
 
 struct happening {
@@ -292,6 +299,7 @@ struct plan {
     bool ack_mixed;    /* each life of the primary acknowledges in its own way */
     bool hold_all;     /* a settling backup reads nothing; else only no entries */
     bool primary_lost; /* the primary's disk may be an old copy: only each server's own sanity */
+    bool promotes;     /* somebody else is made primary now and then */
     bool twin;         /* a server with the name of another comes and goes */
     bool real_log;     /* src/log, on a disk in memory */
     bool lmdb;         /* local storage is LMDB's, in files */
@@ -308,11 +316,13 @@ struct plan {
 struct counts {
     uint64_t events, faults, messages, operations, reads, acknowledged, unknown, repeats;
     uint64_t simulated_us, stale, starts, cuts, drops, copies, checkpoints, failures;
+    uint64_t promotions, accepted, refused, given_up;
 };
 
 struct truth {
     struct canon {
         uint64_t chain, digest; /* after it, from whoever applied it first; digest 0: not known */
+        uint64_t seq;
     } * canon;
     uint64_t canon_count, canon_size;
     uint64_t acked, acked_by_all, committed;
@@ -321,6 +331,21 @@ struct truth {
     } * born; /* I4: a table by hash */
     uint64_t born_count, born_size;
     struct history history;
+    struct lineage {
+        uint64_t generation; /* of the last promotion; 0: there was none */
+        struct promoted {
+            uint64_t generation;
+            unsigned char id[PEER_ID_BYTES];
+        } promoted[PROMOTIONS_MAX];
+        unsigned promoted_count;
+        /* What was in the log of the server that was promoted, and applied nowhere; behind it is
+         * what this generation adds. */
+        uint64_t first, last, *chains;
+        struct lost {
+            uint64_t index, chain;
+        } * lost; /* what was given up, and what old primaries have added to it */
+        size_t lost_count, lost_size;
+    } line;
     char complaint[COMPLAINT_BYTES]; /* "": none */
 };
 
@@ -359,6 +384,16 @@ struct world {
     struct counts counts;
     bool healing, quiet; /* no more faults; no more writes */
     uint64_t healed_acked;
+    struct affair {
+        struct chance chance;
+        bool lost;                      /* the primary, */
+        bool disk_lost;                 /* with its disk: should another one be promoted */
+        bool halfway;                   /* the promotion was killed, and had written */
+        unsigned tries, before;         /* to promote somebody; who was primary before */
+        uint64_t next_us;               /* something is done */
+        uint64_t back_us;               /* the one that was lost may be back */
+        uint64_t point_us[SERVERS_MAX]; /* each is pointed at the primary */
+    } affair;
     uint64_t harmed; /* of entries up to here a fault may have taken a copy away */
     struct repl_actions actions;
 };
@@ -395,10 +430,18 @@ void failing_end(struct world *w, struct server *s, const char *what, bool marks
 /* DO_FLUSH, DO_SAVE, DO_CUT. False: the disk does not fail. */
 bool failing_work(struct world *w, struct server *s, const struct happening *h);
 
+/* --- operator.c --- */
+
+void operator_plan(struct world *w);
+void operator_step(struct world *w);
+void operator_heal(struct world *w);
+
 /* --- checks.c --- */
 
 void complain(struct world *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void check_all(struct world *w);
+/* On the disk for sure; what is trimmed is in the checkpoint. */
+bool check_has(const struct world *w, const struct drive *d, uint64_t index);
 void check_applied(struct world *w, struct server *s); /* at once, before answers tell of it */
 void check_shipped(struct world *w, const struct entry *e);
 void check_committed(struct world *w, const struct server *s, const struct entry *e);
@@ -407,6 +450,39 @@ void check_commits(struct world *w, const struct server *s, uint64_t index);
 void check_sent(struct world *w, struct wire *wire, unsigned side, const struct peer_message *m);
 bool check_healed(struct world *w);
 void checks_finish(struct world *w);
+
+/* --- promote.c: `noted promote`, with the real verdict --- */
+
+/* Of a stopped server, which asks all others. */
+struct promotion {
+    struct server *self;
+    const struct server *old; /* whose directory is --old-state; NULL: there is none */
+    bool accept_data_loss;
+    /* the verdict: */
+    enum promote_reason reason;
+    uint32_t generation, answered, untold; /* the last two: a bit for each server */
+    uint64_t promised;                     /* the highest that it was told of */
+    char why[COMPLAINT_BYTES];
+};
+
+void promote_ask(struct world *w, struct promotion *p);
+void promote_do(struct world *w, const struct promotion *p); /* PROMOTE_YES */
+/* Whether the two can reach each other. */
+bool promote_reaches(const struct world *w, const struct server *a, const struct server *b);
+/* A promoted primary calls who was not asked; what comes back. */
+void promote_tell(struct world *w, struct server *s);
+void promote_told(struct world *w, struct server *s, struct wire *wire);
+
+/* --- line.c --- */
+
+/* Whether the entry is, or may become, the next of the line that counts. */
+bool line_has(const struct world *w, const struct entry *e);
+/* False: what the server has applied is neither that line's nor what was given up. */
+bool line_follows(struct world *w, struct server *s);
+/* accepted: the operator's word that writes may be lost; answered: a bit for each server that
+ * answered, and so has no more. */
+void line_promoted(struct world *w, struct server *s, bool accepted, uint32_t answered);
+void line_finish(struct world *w);
 
 /* --- text.c --- */
 

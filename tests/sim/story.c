@@ -99,8 +99,8 @@ static bool in_sync(struct story *st, const struct args *a)
     (void)a;
     if (!joined(st, a) || !p->r.admitting || repl_busy(&p->r))
         return false;
-    for (unsigned i = 1; i < st->w->servers_count; i++)
-        if (st->w->servers[i].up && repl_refusal(&st->w->servers[i].r) != 0)
+    for (unsigned i = 0; i < st->w->servers_count; i++)
+        if (i != st->w->primary && st->w->servers[i].up && repl_refusal(&st->w->servers[i].r) != 0)
             return false;
     return true;
 }
@@ -116,9 +116,9 @@ static bool equal_digests(struct story *st, const struct args *a)
     const struct server *p = &st->w->servers[st->w->primary];
     unsigned others = 0;
     (void)a;
-    for (unsigned i = 1; i < st->w->servers_count; i++) {
+    for (unsigned i = 0; i < st->w->servers_count; i++) {
         const struct server *s = &st->w->servers[i];
-        others += s->up;
+        others += s != p && s->up;
         if (s->up && (s->disk.local.state.applied != p->disk.local.state.applied ||
                       s->disk.local.state.chain != p->disk.local.state.chain ||
                       s->disk.local.state.digest != p->disk.local.state.digest))
@@ -247,18 +247,24 @@ static bool do_start_following(struct story *st, const struct args *a)
 
 static bool do_promote(struct story *st, const struct args *a)
 {
-    char why[COMPLAINT_BYTES] = "it is up";
-    struct server *s = server(st, a, 0);
-    return (!s->up && promote(st->w, s, server(st, a, 1), why)) ||
-           fail(st, "%s is not promoted: %s", s->name, why);
+    struct promotion p = {.self = server(st, a, 0), .old = server(st, a, 1)};
+    if (p.self->up || p.old->up)
+        return fail(st, "%s is up", p.self->up ? p.self->name : p.old->name);
+    promote_ask(st->w, &p);
+    if (p.reason != PROMOTE_YES)
+        return fail(st, "%s is not promoted: %s", p.self->name, p.why);
+    p.untold = 0; /* stories say who tells whom */
+    promote_do(st->w, &p);
+    return true;
 }
 
 static bool expect_no_promotion(struct story *st, const struct args *a)
 {
-    char why[COMPLAINT_BYTES];
-    struct server *s = server(st, a, 0);
-    return (!s->up && !promote(st->w, s, NULL, why)) ||
-           fail(st, "expected: no promotion, and %s is %s", s->name, s->up ? "up" : "promoted");
+    struct promotion p = {.self = server(st, a, 0)};
+    if (p.self->up)
+        return fail(st, "%s is up", p.self->name);
+    promote_ask(st->w, &p);
+    return p.reason != PROMOTE_YES || fail(st, "expected: no promotion of %s", p.self->name);
 }
 
 static bool do_start_all(struct story *st, const struct args *a)

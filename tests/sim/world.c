@@ -158,6 +158,9 @@ static void process_works(struct world *w, struct server *s, const struct happen
     case DO_CALL:
         driver_call(w, s);
         return;
+    case DO_TELL:
+        promote_tell(w, s);
+        return;
     case DO_DURABLE:
         e.kind = REPL_DURABLE;
         break;
@@ -220,6 +223,10 @@ static void happen(struct world *w, struct happening *h)
             faults_operator(w);
         return;
     }
+    if (h->kind == DO_OPERATOR) {
+        operator_step(w);
+        return;
+    }
     if (h->kind == DO_STALE) {
         wires_stale(w);
         return;
@@ -229,7 +236,7 @@ static void happen(struct world *w, struct happening *h)
         return;
     }
     if (h->kind == DO_START || h->kind == DO_ACCEPT) {
-        if (s->up || s->stays_down)
+        if (s->up || s->stays_down || s->held)
             return;
         s->accepts_loss = h->kind == DO_ACCEPT;
         server_start(w, s);
@@ -273,7 +280,7 @@ static void make_servers(struct world *w)
     for (unsigned i = 0; i < w->servers_count; i++) {
         char name[sizeof w->servers[i].name];
         bool twin = w->plan.twin && i == w->servers_count - 1;
-        snprintf(name, sizeof name, i == PRIMARY ? "p" : "b%u", twin ? 1 : i);
+        snprintf(name, sizeof name, i == FIRST ? "p" : "b%u", twin ? 1 : i);
         server_make(w, i, name);
         w->servers[i].stays_down = twin;
         later(w, chance_below(&w->chance, 300 * MS), DO_START, &w->servers[i], 0, 0);
@@ -326,6 +333,7 @@ void world_run(struct world *w, uint64_t seed, const struct options *o)
     later(w, w->plan.fault_us, DO_FAULT, NULL, 0, 0);
     if (w->plan.failing_us != 0)
         later(w, w->plan.failing_us, DO_FAIL, NULL, 0, 0);
+    operator_plan(w);
     while (w->truth.complaint[0] == '\0') {
         world_step(w);
         if (!w->healing && w->now_us >= w->plan.length_us) {
