@@ -59,23 +59,6 @@ def writes_of_one_who_never_reads_are_bounded(server):
 
 
 @suite.test
-def small_writes_behind_a_large_one_take_bounded_memory(server):
-    path = "/" + collection()
-    ask(server, "POST", path, "{}")
-    put = request("PUT", path + "/1", {"a": "x" * 700000})
-    with Http(server) as http:
-        http.send(put[:-9])
-        ask(server, "GET", path)  # the rest comes on its own, with all that is behind it
-        http.send(put[-9:] + request("PATCH", path + "/1", '{"n":1}') * 120)
-        answers = [http.answer() for _ in range(121)]
-        equal(http.ask("PATCH", path + "/1", '{"n":2}').status, 200, "status of one more")
-    done = [answer.status for answer in answers].count(200)
-    check(7 <= done < 20, f"{done} answers of 700 kB in one batch, expected those that fit and not many more")
-    for answer in answers[done:]:
-        refused(answer, 503, "busy")
-
-
-@suite.test
 def head_of_a_long_list_ends_the_connection_that_it_says_it_ends(server):
     path = "/" + collection()
     for _ in range(11):
