@@ -93,7 +93,7 @@ struct net_loop {
     atomic_bool told;     /* net_loop_wake was called, `woken` not yet */
     atomic_bool stopping; /* net_loop_stop was called */
     bool quiet;           /* after turn_end: the handler is not called until the next turn */
-    bool accepting_paused;
+    bool accepting_paused, accepting_ends;
     uint64_t now_us, tick_us;                 /* the turn's time; when the next tick is due */
     size_t count;                             /* connections whose `closed` has not been called */
     size_t kept_input, kept_output;           /* memory of input and output that connections keep */
@@ -117,6 +117,8 @@ struct net_engine {
     int (*turn)(struct net_loop *loop, int timeout_ms);
     int (*watch)(struct net_loop *loop, struct net_source *socket); /* accept, or take datagrams */
     void (*unwatch)(struct net_loop *loop, struct net_source *socket);
+    bool (*accept)(struct net_loop *loop, const struct net_source *socket); /* those who wait,
+                          NET_ACCEPTS_MAX of them; false: there are no more, or no room */
     int (*adopt)(int fd);                 /* makes a connected socket as those accepted are */
     int (*open)(struct net_conn *c);      /* begins to receive on source.fd */
     void (*receive)(struct net_conn *c);  /* it is wanted again: ends `deaf` */

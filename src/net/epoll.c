@@ -195,12 +195,12 @@ static int release_conn(struct net_conn *c)
 
 /* --- A turn --- */
 
-static void accept_conns(struct net_loop *loop, const struct net_source *s)
+static bool accept_conns(struct net_loop *loop, const struct net_source *s)
 {
     for (int i = 0; i < NET_ACCEPTS_MAX && s->fd >= 0 && !loop->accepting_paused; i++) {
         if (!net_accepting(loop)) {
             net_pause_accepting(loop);
-            return;
+            return false;
         }
         int fd = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0)
@@ -208,9 +208,10 @@ static void accept_conns(struct net_loop *loop, const struct net_source *s)
         else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
             net_pause_accepting(loop);
         else if (errno == EAGAIN || errno == EWOULDBLOCK)
-            return;
+            return false;
         /* Else it is the accepted connection's own error, accept(2): the next one. */
     }
+    return s->fd >= 0 && !loop->accepting_paused;
 }
 
 static int turn(struct net_loop *loop, int timeout_ms)
@@ -239,6 +240,7 @@ const struct net_engine net_epoll = {
     .turn = turn,
     .watch = watch,
     .unwatch = unwatch,
+    .accept = accept_conns,
     .adopt = adopt_fd,
     .open = open_conn,
     .receive = receive_conn,

@@ -137,9 +137,17 @@ static void send_replies(struct net_loop *loop, struct net_socket *s)
     net_udp_flush(s->udp);
 }
 
+/* Who has connected and was not accepted yet would be reset by the system. */
+static void accept_the_last(struct net_loop *loop, struct net_socket *s)
+{
+    while (loop->engine->accept(loop, &s->source)) {
+    }
+    shut_socket(loop, s);
+}
+
 void net_stop_accepting(struct net_loop *loop)
 {
-    each_socket(loop, NET_LISTENER, shut_socket);
+    loop->accepting_ends = true;
 }
 
 void net_stop_datagrams(struct net_loop *loop)
@@ -352,6 +360,8 @@ static int turn(struct net_loop *loop)
     /* Cleared before the handler looks at what it was told. */
     if (atomic_load(&loop->told) && atomic_exchange(&loop->told, false) && h->woken != NULL)
         h->woken(h->context);
+    if (loop->accepting_ends)
+        each_socket(loop, NET_LISTENER, accept_the_last);
     if (loop->now_us >= loop->tick_us)
         tick(loop);
     work(loop, NET_RESUME | NET_FLUSH | NET_DRAINED | NET_ADOPTED);

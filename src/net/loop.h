@@ -119,8 +119,9 @@ void net_loop_wake(struct net_loop *loop); /* from any thread; async-signal-safe
  * address family. ERR_SYSTEM, ERR_NO_MEMORY. */
 int net_listen(struct net_loop *loop, int fd);
 int net_datagrams(struct net_loop *loop, int fd);
-void net_stop_accepting(
-    struct net_loop *loop); /* closes the listening sockets; connections go on */
+/* In this turn, before `tick`, or in the next: who has connected already is accepted, and the
+ * listening sockets are closed. Connections go on. */
+void net_stop_accepting(struct net_loop *loop);
 void net_stop_datagrams(struct net_loop *loop); /* receives no more; answers can still be sent */
 
 /* --- Connections --- */

@@ -654,6 +654,8 @@ static void once_accepting_is_stopped_only_the_old_connections_go_on(void **stat
     client_say(old, "hello");
     client_hear(old, "hello");
     server_do(&s, stop_accepting);
+    unsigned long turns = s.turns;
+    EVENTUALLY(s.turns > turns);
     int new = client_socket(AF_INET, SOCK_STREAM);
     assert_int_equal(client_try(&s, new), -1);
     assert_int_equal(errno, ECONNREFUSED);
@@ -662,6 +664,38 @@ static void once_accepting_is_stopped_only_the_old_connections_go_on(void **stat
     close(old);
     close(new);
     server_stop(&s);
+}
+
+enum { EARLY = 150 }; /* more than one turn accepts */
+
+struct early {
+    struct server server;
+    int fds[EARLY];
+};
+
+/* Connected, and not accepted, for the loop is busy here. */
+static void connect_and_stop_accepting(struct server *s)
+{
+    struct early *e = (struct early *)s;
+    for (int i = 0; i < EARLY; i++)
+        e->fds[i] = client_connect(s);
+    net_stop_accepting(s->loop);
+}
+
+static void who_has_connected_before_accepting_is_stopped_is_served(void **state)
+{
+    (void)state;
+    struct early e = {0};
+    struct net_loop_options o = RECEIVED(echo);
+    o.connections_max = EARLY;
+    server_start(&e.server, "127.0.0.1", o);
+    server_do(&e.server, connect_and_stop_accepting);
+    for (int i = 0; i < EARLY; i++) {
+        client_say(e.fds[i], "hello");
+        client_hear(e.fds[i], "hello");
+        close(e.fds[i]);
+    }
+    server_stop(&e.server);
 }
 
 enum { VISITORS = 4, VISITS = 500 };
@@ -728,6 +762,7 @@ int main(void)
         cmocka_unit_test(at_the_limit_of_connections_the_next_one_waits),
         cmocka_unit_test(without_descriptors_accepting_waits_and_does_not_spin),
         cmocka_unit_test(once_accepting_is_stopped_only_the_old_connections_go_on),
+        cmocka_unit_test(who_has_connected_before_accepting_is_stopped_is_served),
         cmocka_unit_test(two_thousand_connections_come_and_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
