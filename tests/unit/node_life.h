@@ -406,6 +406,39 @@ static inline void expect_each_once(struct place *p, const char *when)
     }
 }
 
+/* How many of the records 1, 2, 3 … an opened life has, and none of them is missing. */
+static inline unsigned records_in(struct life *l, const char *when)
+{
+    struct reader *r;
+    struct record record;
+    unsigned found = 0, last = 0;
+    assert_int_equal(reader_create_in(&r, node_slot(l->node), &l->visible), 0);
+    assert_int_equal(reader_fresh(r), 0);
+    for (unsigned id = 1; id <= 4 * WRITES; id++) {
+        int rc = reader_get(r, span_of("notes"), id, &record);
+        if (rc != 0 && rc != ERR_NOT_FOUND)
+            fail_msg("%s: record %u: %d", when, id, rc);
+        found += rc == 0;
+        last = rc == 0 ? id : last;
+    }
+    reader_destroy(r);
+    if (found != last)
+        fail_msg("%s: %u records up to record %u", when, found, last);
+    return found;
+}
+
+/* They are there as soon as local storage is open. */
+static inline void expect_records(struct place *p, unsigned count, const char *when)
+{
+    struct life l;
+    if (open_life(&l, p, NO_FAULT, 0) != 0)
+        fail_msg("%s: %s", when, l.why);
+    unsigned found = records_in(&l, when);
+    close_life(&l);
+    if (found != count)
+        fail_msg("%s: %u records, expected %u", when, found, count);
+}
+
 static inline void run_shell(const char *format, const char *a, const char *b)
 {
     char command[400];

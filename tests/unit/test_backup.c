@@ -97,15 +97,20 @@ static void path_in(const struct place *p, const char *name, char to[100])
     snprintf(to, 100, "%s/%s", p->folder, name);
 }
 
-/* A copy of a life with all its writes. */
+/* A life with all its writes, and where a copy of it goes. */
+static void start_full(struct life *l, struct place *p, char path[100])
+{
+    path_in(p, "copy", path);
+    start(l, p);
+    write_all(l);
+}
+
 static void make_copy(struct place *p, char path[100])
 {
     struct life l;
     struct restored what;
     bool reset;
-    path_in(p, "copy", path);
-    start(&l, p);
-    write_all(&l);
+    start_full(&l, p, path);
     read_all(begin(&l, false), path, &reset);
     assert_int_equal(node_check_backup(path, &what, l.why, sizeof l.why), 0);
     assert_int_equal(what.records, WRITES);
@@ -120,9 +125,7 @@ static void two_are_given_at_once_and_a_place_can_be_given_back(void **state)
     struct life l;
     char path[100];
     bool reset;
-    path_in(p, "copy", path);
-    start(&l, p);
-    write_all(&l);
+    start_full(&l, p, path);
     for (unsigned round = 0; round < 3; round++) {
         int one = begin(&l, false), two = begin(&l, false); /* chunks would be cut anywhere */
         assert_int_equal(node_backup_reserve(l.node), ERR_BUSY);
@@ -147,9 +150,7 @@ static void who_takes_nothing_for_30_s_is_cut(void **state)
     struct restored what;
     char path[100];
     bool reset;
-    path_in(p, "copy", path);
-    start(&l, p);
-    write_all(&l);
+    start_full(&l, p, path);
     int asleep = begin(&l, true);
     const struct timespec second = {.tv_sec = 1, .tv_nsec = 500 * 1000 * 1000};
     atomic_store(&ahead_us, UINT64_C(25) * 1000 * 1000);
@@ -173,9 +174,7 @@ static void a_stop_ends_them_within_two_seconds(void **state)
     struct life l;
     char path[100];
     bool reset;
-    path_in(p, "copy", path);
-    start(&l, p);
-    write_all(&l);
+    start_full(&l, p, path);
     int one = begin(&l, true), two = begin(&l, false);
     uint64_t before_ms = now_ms();
     assert_int_equal(node_stop(l.node), 0);
@@ -202,24 +201,13 @@ static int restore(struct place *p, enum fault fault, uint64_t nth)
 static int records_of(struct place *p)
 {
     struct life l;
-    struct reader *r;
-    struct record record;
-    int found = 0;
     *p->seen = (struct seen){0};
     int rc = open_life(&l, p, NO_FAULT, 0);
-    if (rc == 0) {
-        assert_int_equal(reader_create_in(&r, node_slot(l.node), &l.visible), 0);
-        assert_int_equal(reader_fresh(r), 0);
-        for (uint64_t id = 1; id <= WRITES; id++)
-            found += reader_get(r, span_of("notes"), id, &record) == 0;
-        reader_destroy(r);
-        node_close(l.node);
-    } else {
+    int found = rc == 0 ? (int)records_in(&l, "a life from a copy") : -1;
+    if (rc != 0)
         assert_string_not_equal(l.why, "");
-    }
-    message_log_destroy(l.messages);
-    settings_finish(&l.settings);
-    return rc == 0 ? found : -1;
+    close_life(&l);
+    return found;
 }
 
 static bool there(const struct place *p, const char *name)

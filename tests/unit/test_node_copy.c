@@ -185,18 +185,7 @@ static int live_with(struct source *s, struct place *p, enum fault fault, uint64
 static void expect_copy(struct place *p, const char *when)
 {
     static const char *const gone[] = {"copy.part", "copy.0", "copy.1"};
-    struct life l;
-    struct reader *r;
-    struct record record;
-    if (open_life(&l, p, NO_FAULT, 0) != 0)
-        fail_msg("%s: %s", when, l.why);
-    assert_int_equal(reader_create_in(&r, node_slot(l.node), &l.visible), 0);
-    assert_int_equal(reader_fresh(r), 0);
-    for (uint64_t id = 1; id <= WRITES; id++)
-        if (reader_get(r, span_of("notes"), id, &record) != 0)
-            fail_msg("%s: record %u is not there", when, (unsigned)id);
-    reader_destroy(r);
-    close_life(&l);
+    expect_records(p, WRITES, when);
     for (unsigned i = 0; i < sizeof gone / sizeof gone[0]; i++) {
         char path[100];
         snprintf(path, sizeof path, "%s/%s", p->data, gone[i]);

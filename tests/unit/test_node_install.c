@@ -101,25 +101,6 @@ static int open_as_backup(struct place *p, enum fault fault, uint64_t nth)
     return 0;
 }
 
-static void expect_copy(struct place *p, const char *when)
-{
-    struct life l;
-    struct reader *r;
-    struct record record;
-    if (open_life(&l, p, NO_FAULT, 0) != 0)
-        fail_msg("%s: %s", when, l.why);
-    assert_int_equal(reader_create_in(&r, node_slot(l.node), &l.visible), 0);
-    assert_int_equal(reader_fresh(r), 0);
-    for (uint64_t id = 1; id <= 3 * WRITES; id++) {
-        int expected = id <= WRITES ? 0 : ERR_NOT_FOUND;
-        int rc = reader_get(r, span_of("notes"), id, &record);
-        if (rc != expected)
-            fail_msg("%s: record %u: %d, expected %d", when, (unsigned)id, rc, expected);
-    }
-    reader_destroy(r);
-    close_life(&l);
-}
-
 static void an_install_at_a_backup_is_cut_off_and_goes_on(void **state)
 {
     static const enum fault kinds[] = {KILL, IO, FULL_ONCE};
@@ -138,7 +119,7 @@ static void an_install_at_a_backup_is_cut_off_and_goes_on(void **state)
             hit = p->seen->hit;
             if (status != 0 && (!hit || (status == 1 && p->seen->why[0] == '\0')))
                 fail_msg("%s: %d \"%s\"", when, status, p->seen->why);
-            expect_copy(p, when);
+            expect_records(p, WRITES, when);
         }
     }
 }
@@ -154,7 +135,7 @@ static void an_install_after_which_the_machine_crashes_begins_with_the_copy_agai
     assert_int_equal(in_process(p, open_as_backup, NO_FAULT, 0), 0);
     if (strstr(p->seen->said, "begins with the checkpoint") == NULL)
         fail_msg("it said \"%s\"", p->seen->said);
-    expect_copy(p, "after a crash of the machine");
+    expect_records(p, WRITES, "after a crash of the machine");
 }
 
 /* --- Checkpoints --- */
