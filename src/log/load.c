@@ -7,6 +7,7 @@
 #include "base/err.h"
 
 struct listing {
+    segment_naming *named;
     struct segment *at;
     size_t count, room;
 };
@@ -15,7 +16,7 @@ static int add(void *arg, const char *name)
 {
     struct listing *l = arg;
     uint64_t number;
-    if (!segment_named(name, &number))
+    if (!l->named(name, &number))
         return 0;
     if (l->count == l->room) {
         size_t room = l->room == 0 ? 64 : l->room * 2;
@@ -35,9 +36,10 @@ static int by_number(const void *a, const void *b)
     return s->number < t->number ? -1 : s->number > t->number;
 }
 
-int segment_list(const struct disk *disk, const char *folder, struct segment **list, size_t *count)
+int segment_list(const struct disk *disk, const char *folder, segment_naming *named,
+                 struct segment **list, size_t *count)
 {
-    struct listing l = {0};
+    struct listing l = {.named = named};
     int code = disk->list(disk->context, folder, add, &l);
     if (code == ERR_NOT_FOUND)
         code = 0;

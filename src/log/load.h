@@ -14,8 +14,11 @@ struct segment_content {
     uint64_t unreadable; /* the first byte that the disk cannot read; UINT64_MAX: it can read all */
 };
 
-/* All of a folder's, by number, of each only that; to be freed; NULL: none. */
-int segment_list(const struct disk *disk, const char *folder, struct segment **list, size_t *count);
+/* All of a folder's files that are `named` so, by number, of each only that; to be freed; NULL:
+ * none.
+ */
+int segment_list(const struct disk *disk, const char *folder, segment_naming *named,
+                 struct segment **list, size_t *count);
 
 /* Reads its first bytes past the page cache, and its size into s->bytes. Blocks that the disk
  * cannot read are zeros. */

@@ -44,7 +44,7 @@ static int refuse_at(const struct work *w, uint64_t number, uint64_t byte, const
 
 static int list(struct work *w)
 {
-    int code = segment_list(w->r->disk, w->r->folder, &w->segments, &w->count);
+    int code = segment_list(w->r->disk, w->r->folder, segment_named, &w->segments, &w->count);
     if (code == 0 && w->count != 0)
         w->r->newest = w->segments[w->count - 1].number;
     return code;

@@ -29,51 +29,71 @@ static const char magic[AT_VERSION] = "notedlog";
 static const char ending[] = ".log";
 static const char draft_ending[] = ".new"; /* behind it */
 
-char *segment_path(const char *folder, uint64_t number)
+/* FOLDER/NUMBER.log and what is behind it, to be freed; NULL: no memory. */
+static char *path_of(const char *folder, uint64_t number, const char *behind)
 {
-    size_t bytes = strlen(folder) + 1 + NAME_DIGITS + sizeof ending;
+    size_t bytes = strlen(folder) + 1 + NAME_DIGITS + sizeof ending + strlen(behind);
     char *path = malloc(bytes);
     if (path != NULL)
-        snprintf(path, bytes, "%s/%016" PRIx64 "%s", folder, number, ending);
+        snprintf(path, bytes, "%s/%016" PRIx64 "%s%s", folder, number, ending, behind);
     return path;
 }
 
 int segment_open(const struct disk *disk, const char *folder, uint64_t number, unsigned flags,
                  struct disk_file **file)
 {
-    char *path = segment_path(folder, number);
+    char *path = path_of(folder, number, "");
     int code = path == NULL ? ERR_NO_MEMORY : disk->open(disk->context, path, flags, file);
+    free(path);
+    return code;
+}
+
+static int unlink_one(const struct disk *disk, const char *folder, uint64_t number,
+                      const char *behind)
+{
+    char *path = path_of(folder, number, behind);
+    int code = path == NULL ? ERR_NO_MEMORY : disk->remove(disk->context, path);
     free(path);
     return code;
 }
 
 int segment_unlink(const struct disk *disk, const char *folder, uint64_t number)
 {
-    char *path = segment_path(folder, number);
-    int code = path == NULL ? ERR_NO_MEMORY : disk->remove(disk->context, path);
-    free(path);
-    return code;
+    return unlink_one(disk, folder, number, "");
 }
 
 int segment_remove(const struct disk *disk, const char *folder, uint64_t number)
 {
-    int code = segment_unlink(disk, folder, number);
+    int code = unlink_one(disk, folder, number, "");
     return code == 0 ? disk->sync_folder(disk->context, folder) : code;
 }
 
-bool segment_named(const char *name, uint64_t *number)
+int segment_draft_remove(const struct disk *disk, const char *folder, uint64_t number)
 {
-    if (strspn(name, "0123456789abcdef") != NAME_DIGITS || strcmp(name + NAME_DIGITS, ending) != 0)
+    int code = unlink_one(disk, folder, number, draft_ending);
+    return code == 0 ? disk->sync_folder(disk->context, folder) : code;
+}
+
+/* The number in a name; false: it ends in something else. */
+static bool named(const char *name, const char *behind, uint64_t *number)
+{
+    const char *end = name + NAME_DIGITS;
+    if (strspn(name, "0123456789abcdef") != NAME_DIGITS ||
+        strncmp(end, ending, sizeof ending - 1) != 0 ||
+        strcmp(end + sizeof ending - 1, behind) != 0)
         return false;
     *number = strtoull(name, NULL, 16);
     return true;
 }
 
-bool segment_draft_named(const char *name)
+bool segment_named(const char *name, uint64_t *number)
 {
-    return strspn(name, "0123456789abcdef") == NAME_DIGITS &&
-           strncmp(name + NAME_DIGITS, ending, sizeof ending - 1) == 0 &&
-           strcmp(name + NAME_DIGITS + sizeof ending - 1, draft_ending) == 0;
+    return named(name, "", number);
+}
+
+bool segment_draft_named(const char *name, uint64_t *number)
+{
+    return named(name, draft_ending, number);
 }
 
 static uint32_t checksum(const char *block)
@@ -156,15 +176,10 @@ static int make_draft(const struct disk *disk, const char *draft, uint64_t bytes
 int segment_make(const struct disk *disk, const char *folder, uint64_t number, uint64_t bytes,
                  struct disk_file **file)
 {
-    char *path = segment_path(folder, number);
-    size_t path_bytes = path == NULL ? 0 : strlen(path);
-    char *draft = malloc(path_bytes + sizeof draft_ending);
+    char *path = path_of(folder, number, ""), *draft = path_of(folder, number, draft_ending);
     int code = path == NULL || draft == NULL ? ERR_NO_MEMORY : 0;
-    if (code == 0) {
-        memcpy(draft, path, path_bytes);
-        memcpy(draft + path_bytes, draft_ending, sizeof draft_ending);
+    if (code == 0)
         code = make_draft(disk, draft, bytes, file);
-    }
     if (code == 0) {
         code = disk->rename(disk->context, draft, path);
         if (code == 0)

@@ -24,9 +24,6 @@ struct segment {
     uint64_t chain; /* chained checksum before its first entry */
 };
 
-/* FOLDER/NUMBER.log, to be freed; NULL: no memory. */
-char *segment_path(const char *folder, uint64_t number);
-
 /* Opens its file; `flags` as for the disk. */
 int segment_open(const struct disk *disk, const char *folder, uint64_t number, unsigned flags,
                  struct disk_file **file);
@@ -36,12 +33,12 @@ int segment_unlink(const struct disk *disk, const char *folder, uint64_t number)
 
 /* The same, durably. */
 int segment_remove(const struct disk *disk, const char *folder, uint64_t number);
+int segment_draft_remove(const struct disk *disk, const char *folder, uint64_t number);
 
-/* Whether a file name is that of a segment. */
-bool segment_named(const char *name, uint64_t *number);
-
-/* Whether it is that of a segment whose making was cut short: none of the log's. */
-bool segment_draft_named(const char *name);
+/* Whether a file name is that of a segment; that of one whose making was cut short, and which is
+ * none of the log's. */
+typedef bool segment_naming(const char *name, uint64_t *number);
+segment_naming segment_named, segment_draft_named;
 
 void segment_seal(char *block, const struct segment *s);
 

@@ -159,7 +159,7 @@ int log_survey(const struct disk *disk, const char *folder, uint64_t from, log_f
                        .gap = gap,
                        .context = context,
                        .next = from == 0 ? 1 : from};
-    int code = segment_list(disk, folder, &s.segments, &s.count);
+    int code = segment_list(disk, folder, segment_named, &s.segments, &s.count);
     if (code == 0)
         code = find_first(&s);
     for (size_t i = s.first; i < s.count && code == 0; i++)
@@ -176,7 +176,7 @@ uint64_t log_folder_bytes(const struct disk *disk, const char *folder)
     struct segment *segments;
     size_t count;
     uint64_t sum = 0;
-    if (segment_list(disk, folder, &segments, &count) != 0)
+    if (segment_list(disk, folder, segment_named, &segments, &count) != 0)
         return 0;
     for (size_t i = 0; i < count; i++) {
         struct disk_file *file;

@@ -5,12 +5,12 @@
  * Recovery refuses a log with a gap, and a file system promises no order between two removals. So
  * they go one after another from one end, each durable before the next.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "log/inside.h"
+#include "log/load.h"
 
 /* Takes the oldest segment from the log where all of it is at or below `index`: before its file
  * goes, so that a reader who misses the file finds its entry below the first. */
@@ -107,65 +107,30 @@ uint64_t log_index_beyond(const struct log *log, uint64_t bytes)
     return index;
 }
 
-struct file_name {
-    char at[32];
-};
-
-struct names {
-    struct file_name *names;
-    size_t count, room;
-};
-
-static int add_name(void *arg, const char *name)
+/* Newest first, each durably. */
+static int remove_named(const struct disk *disk, const char *folder, segment_naming *named,
+                        int (*remove_one)(const struct disk *disk, const char *folder,
+                                          uint64_t number))
 {
-    struct names *n = arg;
-    uint64_t number;
-    if (!segment_named(name, &number) && !segment_draft_named(name))
-        return 0;
-    if (n->count == n->room) {
-        size_t room = n->room == 0 ? 64 : n->room * 2;
-        struct file_name *more = realloc(n->names, room * sizeof *more);
-        if (more == NULL)
-            return ERR_NO_MEMORY;
-        n->names = more;
-        n->room = room;
+    struct segment *list;
+    size_t count;
+    int code = segment_list(disk, folder, named, &list, &count);
+    while (count-- > 0 && code == 0) {
+        code = remove_one(disk, folder, list[count].number);
+        if (code == ERR_NOT_FOUND)
+            code = 0;
     }
-    snprintf(n->names[n->count].at, sizeof n->names->at, "%s", name);
-    n->count++;
-    return 0;
-}
-
-/* Their numbers have all the same digits. */
-static int newest_first(const void *a, const void *b)
-{
-    const struct file_name *s = a, *t = b;
-    return strcmp(t->at, s->at);
-}
-
-static int remove_file(const struct disk *disk, const char *folder, const struct file_name *name)
-{
-    size_t bytes = strlen(folder) + 1 + sizeof name->at;
-    char *path = malloc(bytes);
-    if (path == NULL)
-        return ERR_NO_MEMORY;
-    snprintf(path, bytes, "%s/%s", folder, name->at);
-    int code = disk->remove(disk->context, path);
-    free(path);
-    return code == 0 || code == ERR_NOT_FOUND ? disk->sync_folder(disk->context, folder) : code;
+    free(list);
+    return code;
 }
 
 int log_remove_all(const struct disk *disk, const char *folder)
 {
-    struct names n = {.names = NULL};
-    int code = disk->list(disk->context, folder, add_name, &n);
-    bool there = code != ERR_NOT_FOUND;
     /* What was removed by a process that was killed may come back, but not behind a gap. */
+    int code = disk->sync_folder(disk->context, folder);
     if (code == 0)
-        code = disk->sync_folder(disk->context, folder);
-    if (n.count != 0)
-        qsort(n.names, n.count, sizeof *n.names, newest_first);
-    for (size_t i = 0; i < n.count && code == 0; i++)
-        code = remove_file(disk, folder, &n.names[i]);
-    free(n.names);
-    return there ? code : 0;
+        code = remove_named(disk, folder, segment_draft_named, segment_draft_remove);
+    if (code == 0)
+        code = remove_named(disk, folder, segment_named, segment_remove);
+    return code == ERR_NOT_FOUND ? 0 : code;
 }
