@@ -195,19 +195,27 @@ static void give_metrics(struct front *f, struct served *s)
     body(s, &f->scratch);
 }
 
+/* Also one that is being taken from it already: who asks again gets the same answer. */
+static bool in_set(const struct status_view *v, struct span name)
+{
+    bool there = false;
+    for (unsigned i = 0; i < v->set_count; i++)
+        there = there || span_is(name, v->set[i]);
+    for (unsigned i = 0; i < v->backups_count; i++)
+        there = there || (v->backups[i].leaving && span_is(name, v->backups[i].app_name));
+    return there;
+}
+
 /* The operator takes a server from the in-sync set. What became of it is in /_status. */
 static void drop_server(struct front *f, struct served *s, struct span name)
 {
     const struct status_view view = status_view(f->o.status);
-    bool there = false;
-    for (unsigned i = 0; i < view.set_count; i++)
-        there = there || span_is(name, view.set[i]);
     if (f->o.status->backup)
         answer_error(&s->answer, ERR_NO_PRIMARY, "this is a backup: ask the primary, %s",
                      view.primary_address);
     else if (span_is(name, f->o.status->app_name))
         answer_error(&s->answer, ERR_BAD_PARAMETER, "a primary cannot drop itself");
-    else if (!there)
+    else if (!in_set(&view, name))
         answer_error(&s->answer, ERR_NOT_FOUND, "%.*s is not in the in-sync set", SPAN_ARGS(name));
     else if (f->o.drop == NULL || f->o.drop(f->o.node, name) != 0)
         answer_error(&s->answer, ERR_BUSY, "another server is being dropped");

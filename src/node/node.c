@@ -126,14 +126,15 @@ int node_drop(void *node, struct span name)
     if (!n->primary)
         return ERR_NO_PRIMARY;
     pthread_mutex_lock(&n->lock);
-    bool free = n->drop[0] == '\0' && name.bytes != 0 && name.bytes <= APP_NAME_BYTES_MAX;
-    if (free) {
+    bool taken = n->drop[0] != '\0' && !span_is(name, n->drop);
+    bool good = !taken && name.bytes != 0 && name.bytes <= APP_NAME_BYTES_MAX;
+    if (good) {
         memcpy(n->drop, name.at, name.bytes);
         n->drop[name.bytes] = '\0';
     }
     pthread_mutex_unlock(&n->lock);
     order_wake(n);
-    return free ? 0 : ERR_BUSY;
+    return good ? 0 : ERR_BUSY;
 }
 
 int node_start_workers(struct node *n)

@@ -56,7 +56,7 @@ int node_start(struct node *node, struct write_port *ports, unsigned ports_count
 void node_take_peer(void *node, int fd, struct span unread);
 
 /* Asks for a server to be taken from the in-sync set (the operator's word). From any thread. 0;
- * ERR_BUSY: another one is under way; ERR_NO_PRIMARY: this is not the primary. What became of it is
+ * ERR_BUSY: another one is asked for; ERR_NO_PRIMARY: this is not the primary. What became of it is
  * in the status. */
 int node_drop(void *node, struct span name);
 

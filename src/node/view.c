@@ -31,6 +31,7 @@ static void add_backup(struct node *n, struct status_view *v, const struct repl_
     snprintf(b->address, sizeof b->address, "%s", m->address);
     b->state = state_of(&n->repl, m);
     b->in_sync = repl_in_sync(&n->repl, m);
+    b->leaving = m->leaving;
     b->durable = m->durable;
     b->applied = m->applied;
     b->lag_ms = m->behind_since_us != 0 && n->repl.now_us > m->behind_since_us

@@ -21,6 +21,7 @@ struct status_backup {
     char app_name[APP_NAME_BYTES_MAX + 1], address[STATUS_ADDRESS_BYTES];
     const char *state; /* a word that stays: "in_sync" … */
     bool in_sync;
+    bool leaving; /* the set without it is not durable yet */
     uint64_t durable, applied, lag_ms;
 };
 

@@ -41,6 +41,10 @@ class FailingDisk:
     def slow_writes(self, part="/log/"):
         self.order(f"slow {part}")
 
+    def hold_writes(self, part):
+        """Writes and flushes of files with this in their path, until it is mended."""
+        self.order(f"hold {part}")
+
     def mend(self):
         if os.path.exists(self.orders):
             os.remove(self.orders)

@@ -3,6 +3,7 @@
 import random
 
 from cluster import Cluster, Load, Member, Write, last_message, listed_messages, no_answer_as_if_empty, repeat, verify
+from failing_disk import FailingDisk
 from harness import (PROTOCOLS, Gone, Http, Suite, Tcp, Udp, among, as_bytes, ask, check, equal, head_of,
                      json_answer, new_key, pipelined, refused, request, run, together, wait_until)
 
@@ -282,6 +283,28 @@ def drops(cluster, seoul, busan):
     cluster.wait_in_sync(seoul, busan)
     made = busan.ask("POST", "/notes", "{}")
     equal((made.text, made.copies), ('{"id":21}', 2), "the next write")
+
+
+@suite.alone
+def who_is_being_dropped_can_be_dropped_again():
+    disk = FailingDisk()
+    with Cluster(2) as cluster:
+        seoul, busan, jeju = cluster.servers
+        seoul.stop()
+        seoul.env = disk.env
+        seoul.start()
+        cluster.wait_in_sync()
+        disk.hold_writes("/identity.")  # the set without it does not become durable
+        jeju.kill()
+        for _ in range(2):
+            code, out, err = run("drop", "jeju", "--server", seoul.host)
+            equal((code, err), (0, ""), f"exit code and stderr of drop, which said {out!r}")
+        code, _, err = run("drop", "nobody", "--server", seoul.host)
+        check(code == 1 and "nobody" in err, f"drop of an unknown name: exit code {code}, {err!r}")
+        disk.mend()
+        equal(busan.ask("POST", "/notes", "{}").copies, 2, "disks that the next write is on")
+        code, _, err = run("drop", "jeju", "--server", seoul.host)
+        check(code == 1 and "jeju is not in the in-sync set" in err, f"drop of who is out: exit code {code}, {err!r}")
 
 
 @suite.alone

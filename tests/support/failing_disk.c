@@ -8,7 +8,8 @@
  *   flush PART         writes of such files are done and give EIO, as where the disk has taken the
  *                      bytes and failed to keep them; a flush that comes after that succeeds,
  *   full PART          writes of such files give ENOSPC,
- *   slow PART          writes of such files take SLOW_MS longer.
+ *   slow PART          writes of such files take SLOW_MS longer,
+ *   hold PART          writes and flushes of such files wait for as long as the line stands there.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -25,7 +26,7 @@ typedef ssize_t read_fn(int fd, void *to, size_t bytes, off_t offset);
 typedef ssize_t write_fn(int fd, const void *from, size_t bytes, off_t offset);
 typedef int sync_fn(int fd);
 
-/* Whether there is such an order. Bytes from `offset` on; of what has none: 0 of them. */
+/* Whether a line is about these bytes, from `offset` on; of what has none: 0 of them. */
 static bool ordered(const char *verb, int fd, off_t offset, size_t bytes)
 {
     char link[64], path[4096], word[16], part[256];
@@ -46,6 +47,13 @@ static bool ordered(const char *verb, int fd, off_t offset, size_t bytes)
     }
     fclose(file);
     return found;
+}
+
+static void wait_held(int fd)
+{
+    const struct timespec pause = {.tv_nsec = 2 * 1000 * 1000};
+    while (ordered("hold", fd, 0, 0))
+        nanosleep(&pause, NULL);
 }
 
 /* ISO C has no conversion from a pointer to an object to one to a function; POSIX has (dlsym). */
@@ -70,6 +78,7 @@ ssize_t pwrite(int fd, const void *from, size_t bytes, off_t offset)
     const struct timespec slow = {.tv_nsec = SLOW_MS * 1000 * 1000};
     if (ordered("slow", fd, offset, bytes))
         nanosleep(&slow, NULL);
+    wait_held(fd);
     bool broken = ordered("write", fd, offset, bytes);
     if (ordered("flush", fd, offset, bytes)) {
         broken = true;
@@ -84,6 +93,7 @@ ssize_t pwrite(int fd, const void *from, size_t bytes, off_t offset)
 int fdatasync(int fd)
 {
     NEXT(sync_fn, "fdatasync");
+    wait_held(fd);
     if (!ordered("write", fd, 0, 0))
         return next(fd);
     errno = EIO;
