@@ -385,6 +385,15 @@ static int library(struct parse *p, const char *at, size_t n, uint64_t *length)
 
 /* --- The judgement --- */
 
+static bool is_compression(struct span coding)
+{
+    static const char *const words[] = {"gzip", "x-gzip", "deflate", "compress", "x-compress"};
+    for (unsigned i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (same_word(coding, words[i]))
+            return true;
+    return false;
+}
+
 /* RFC 9112 sections 6.1 and 6.3: what is not just "chunked" is refused, as a coding that we do not
  * have where the framing at least is sound. */
 static int transfer_coding(struct parse *p)
@@ -397,12 +406,13 @@ static int transfer_coding(struct parse *p)
     p->out->chunked = same_word(list, "chunked");
     if (p->out->chunked)
         return 0;
-    while (next_item(&list, &item) &&
-           (same_word(item, "gzip") || same_word(item, "x-gzip") || same_word(item, "deflate") ||
-            same_word(item, "compress") || same_word(item, "x-compress"))) {
+    while (next_item(&list, &item)) {
+        if (is_compression(item))
+            continue;
+        if (list.at == NULL && same_word(item, "chunked"))
+            return refuse(p, ERR_NOT_IMPLEMENTED, "no transfer coding but chunked is done");
+        break;
     }
-    if (list.at == NULL && same_word(item, "chunked"))
-        return refuse(p, ERR_NOT_IMPLEMENTED, "no transfer coding but chunked is done");
     return refuse_bad(p, "a Transfer-Encoding that is not chunked");
 }
 
