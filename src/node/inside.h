@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "log/log.h"
+#include "net/host.h"
 #include "net/loop.h"
 #include "node/data_dir.h"
 #include "node/node.h"
@@ -104,6 +105,7 @@ struct link {
     size_t forward_bytes;
     uint64_t opened_us;
     char name[APP_NAME_BYTES_MAX + 1];
+    char far[NET_HOST_BYTES], near[NET_HOST_BYTES]; /* the machines at its ends */
 };
 
 /* The newest durable copy of local storage, as far as it is known to be whole; index 0: none. */
@@ -225,6 +227,7 @@ struct node {
     unsigned said_count;         /* and how much since then */
     uint64_t saying_us;
     char trouble[DETAIL_BYTES_MAX]; /* why there is no primary, in words */
+    char called_at[NET_HOST_BYTES]; /* a primary: what a backup has called last, "": none has */
 
     /* between it and the log thread */
     struct log_job job;

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "net/host.h"
 #include "node/inside.h"
 
 enum {
@@ -37,6 +38,8 @@ static struct link *open_link(struct node *n, int fd, struct span unread)
             return NULL;
         *(struct link **)net_conn_user(l->conn) = l;
         l->number = ++n->links_counted;
+        net_host(fd, true, l->far);
+        net_host(fd, false, l->near);
         return l;
     }
     return NULL;
@@ -179,11 +182,19 @@ static bool of_session(const struct node *n, const struct link *l, const struct 
            m->session == member->session;
 }
 
-static void told(struct node *n, struct link *l, const struct peer_message *m)
+/* Where clients find it, as far as this end of the link can tell. */
+static void said_hello(struct node *n, struct link *l, struct peer_hello *h)
+{
+    memcpy(l->name, h->server.name, sizeof l->name);
+    net_host_instead(h->address, sizeof h->address, l->far);
+    memcpy(n->called_at, l->near, sizeof n->called_at);
+}
+
+static void told(struct node *n, struct link *l, struct peer_message *m)
 {
     struct repl_event e = {.kind = REPL_MESSAGE, .link = l->number, .message = m};
     if (m->kind == PEER_HELLO) {
-        memcpy(l->name, m->hello.server.name, sizeof l->name);
+        said_hello(n, l, &m->hello);
     } else if (m->kind == PEER_WELCOME) {
         memcpy(l->name, m->welcome.server.name, sizeof l->name);
         tail_point(n, m->welcome.match.index, &e.point);
@@ -211,7 +222,7 @@ static void told(struct node *n, struct link *l, const struct peer_message *m)
         compare_digest(n, &m->commit);
 }
 
-static void updated(struct node *n, struct link *l, const struct peer_message *m)
+static void updated(struct node *n, struct link *l, struct peer_message *m)
 {
     const char *why = m->update.first == n->repl.last + 1 ? judge_entries(n, &m->update) : NULL;
     if (why == NULL && n->arriving != NULL)
@@ -224,7 +235,7 @@ static void updated(struct node *n, struct link *l, const struct peer_message *m
         rubbish(n, l, why);
 }
 
-static void handle(struct node *n, struct link *l, const struct peer_message *m)
+static void handle(struct node *n, struct link *l, struct peer_message *m)
 {
     bool write = m->kind == PEER_FORWARD || m->kind == PEER_ANSWER;
     if (l->out && l->copying)

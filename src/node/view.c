@@ -54,6 +54,7 @@ static void view_primary(struct node *n, struct status_view *v)
     const struct repl *r = &n->repl;
     snprintf(v->primary_name, sizeof v->primary_name, "%s", n->o.status->app_name);
     snprintf(v->primary_address, sizeof v->primary_address, "%s", n->o.status->address);
+    net_host_instead(v->primary_address, sizeof v->primary_address, n->called_at);
     v->connected = v->in_sync = true;
     for (unsigned i = 0; i < REPL_MEMBERS_MAX; i++) {
         const struct repl_member *m = &r->members[i];

@@ -302,6 +302,16 @@ def servers_of_one_protocol_make_one_cluster():
 
 # --- the server's own paths ---
 
+@suite.alone
+def servers_that_listen_everywhere_are_told_by_an_address_that_can_be_called():
+    with Cluster(1, "--listen", "0.0.0.0") as cluster:
+        seoul, busan = cluster.servers
+        equal((seoul.address, busan.address), ("0.0.0.0", "0.0.0.0"), "addresses in the ready lines")
+        status = seoul.status()
+        equal(status["backups"][0]["address"], f"127.0.0.1:{busan.port}", "the backup, as its primary was called by it")
+        equal(status["primary"]["address"], f"127.0.0.1:{seoul.port}", "the primary, as its backup has called it")
+
+
 @suite.test
 def status_says_who_is_what_and_where(cluster):
     made = ask(cluster.backups[0], "POST", "/" + collection(), "{}")

@@ -8,8 +8,10 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <stdio.h>
 
 #include "base/err.h"
+#include "net/host.h"
 #include "support/net_server.h"
 
 enum { LOOPS = 3 };
@@ -172,6 +174,54 @@ static void an_address_that_is_none_of_ours_is_named(void **state)
     }
 }
 
+static void ends_of(int family, const char *address, const char *expected)
+{
+    char host[NET_HOST_BYTES];
+    struct group g = group_of(address, 0, true, false);
+    assert_int_equal(group_bind(&g), 0);
+    union any_address a = loopback(family, g.chosen);
+    int fd = client_socket(family, SOCK_STREAM);
+    assert_int_equal(connect(fd, &a.any, family == AF_INET ? sizeof a.v4 : sizeof a.v6), 0);
+    for (int far = 0; far < 2; far++) {
+        net_host(fd, far != 0, host);
+        assert_string_equal(host, expected);
+    }
+    close(fd);
+    group_close(&g);
+}
+
+static void a_connection_tells_the_machines_at_its_ends(void **state)
+{
+    (void)state;
+    char host[NET_HOST_BYTES];
+    ends_of(AF_INET, "127.0.0.1", "127.0.0.1");
+    ends_of(AF_INET, "0.0.0.0", "127.0.0.1");
+    if (ipv6_is_here())
+        ends_of(AF_INET6, "::", "[::1]");
+    net_host(-1, true, host);
+    assert_string_equal(host, "");
+}
+
+static void instead(const char *address, const char *host, const char *expected)
+{
+    char text[64];
+    snprintf(text, sizeof text, "%s", address);
+    net_host_instead(text, sizeof text, host);
+    assert_string_equal(text, expected);
+}
+
+static void only_every_address_is_told_otherwise(void **state)
+{
+    (void)state;
+    instead("0.0.0.0:5001", "10.0.0.7", "10.0.0.7:5001");
+    instead("[::]:5001", "[fd00::7]", "[fd00::7]:5001");
+    instead("[::]:5001", "10.0.0.7", "10.0.0.7:5001");
+    instead("0.0.0.0:5001", "", "0.0.0.0:5001");
+    instead("127.0.0.1:5001", "10.0.0.7", "127.0.0.1:5001");
+    instead("[::1]:5001", "10.0.0.7", "[::1]:5001");
+    instead("10.0.0.0:5001", "10.0.0.7", "10.0.0.0:5001");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -182,6 +232,8 @@ int main(void)
         cmocka_unit_test(a_port_half_taken_is_refused_as_a_whole),
         cmocka_unit_test(a_port_is_free_again_after_its_server),
         cmocka_unit_test(an_address_that_is_none_of_ours_is_named),
+        cmocka_unit_test(a_connection_tells_the_machines_at_its_ends),
+        cmocka_unit_test(only_every_address_is_told_otherwise),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
