@@ -75,6 +75,7 @@ void copy_tick(struct node *n)
         n->copy_hold_us = 0;
         atomic_store_explicit(&n->copying, false, memory_order_release);
         bell_ring(&n->prepare_bell);
+        checkpoint_look(n);
     }
 }
 

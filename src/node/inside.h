@@ -255,6 +255,7 @@ struct node {
     pthread_mutex_t lock;
     pthread_cond_t help_wanted, keep_wanted;
     struct checkpoint checkpoint;
+    int old_checkpoint; /* keep's: the one before, as long as it is read or let go; -1: none */
     bool help_stop;
     struct help_job *help_todo, **help_todo_end, *help_done, **help_done_end;
     struct arrival {
@@ -295,6 +296,7 @@ struct checkpoint checkpoint_dup(struct node *n); /* with an fd of the caller's,
 void checkpoint_forget(struct node *n);
 void checkpoint_if_due(struct node *n);
 void checkpoint_want(struct node *n);    /* another one, soon */
+void checkpoint_look(struct node *n);    /* whether the one before can go */
 int checkpoint_at_start(struct node *n); /* one, now */
 void checkpoint_trim(struct node *n);
 

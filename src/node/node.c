@@ -70,7 +70,7 @@ int node_open(struct node **out, const struct node_options *o, char *why, size_t
     pthread_mutex_init(&n->lock, NULL);
     pthread_cond_init(&n->help_wanted, NULL);
     pthread_cond_init(&n->keep_wanted, NULL);
-    n->checkpoint.fd = -1;
+    n->checkpoint.fd = n->old_checkpoint = -1;
     snprintf(why, why_bytes, "out of memory or file descriptors");
     int rc = make_bells(n);
     if (rc == 0)

@@ -86,6 +86,38 @@ def a_store_that_only_grows_gets_checkpoints_too():
 
 
 @suite.alone
+def a_checkpoint_that_was_replaced_is_let_go_but_not_where_it_has_another_name():
+    with Server(*FLAGS) as server:
+        fill_base(server)
+        wait_until(lambda: grow(server, 4) or has(server, "checkpoint.mdb"), "a checkpoint", 30)
+        path, other = os.path.join(server.data, "checkpoint.mdb"), os.path.join(server.data, "kept")
+        with open(path, "rb") as file:
+            os.link(path, other)
+            kept = file.read()
+
+        def replaced():
+            grow(server, 8)
+            return not os.path.samefile(path, other)
+        wait_until(replaced, "another checkpoint", 30)
+        wait_until(lambda: replaced() and not held(server, "kept") and not held(server, "(deleted)"),
+                   "the server holds no checkpoint but the newest", 30)
+        with open(other, "rb") as file:
+            check(file.read() == kept, "the one with another name is as it was")
+
+
+def held(server, name):
+    """Whether the server has a file open under this name."""
+    files = f"/proc/{server.process.pid}/fd"
+    for fd in os.listdir(files):
+        try:
+            if os.readlink(os.path.join(files, fd)).endswith(name):
+                return True
+        except FileNotFoundError:
+            pass
+    return False
+
+
+@suite.alone
 def after_a_crash_of_the_machine_all_is_there_from_checkpoint_and_log():
     boot = boot_file()
     with Server(*FLAGS, "--boot-id-file", boot, data=trimmed_data()) as server:
