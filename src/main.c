@@ -211,7 +211,7 @@ static int open_server(struct server *s, char *why)
 
 static void *run_front(void *front)
 {
-    thread_begin("front", 0);
+    thread_begin("front", THREAD_PROMPT);
     if (front_run(front) != 0)
         fatal("an event loop failed");
     return NULL;

@@ -2,11 +2,14 @@
 #ifndef BASE_THREAD_H
 #define BASE_THREAD_H
 
-/* How far work that nobody waits for stands back: about a tenth of what others get, nice(2). */
-enum { THREAD_NICE = 10 };
+enum thread_turn {
+    THREAD_PROMPT, /* soon after it is woken, for as short: where the system has such slices */
+    THREAD_USUAL,
+    THREAD_BACK, /* what nobody waits for: about a tenth of what others get, nice(2) */
+};
 
 /* Names the calling thread for top(1) and debuggers, in at most 15 bytes (pthread_setname_np(3)),
- * and sets how far it stands back. Threads that it makes begin with both. */
-void thread_begin(const char *name, int nice);
+ * and sets how it takes turns with others. Threads that it makes begin with both. */
+void thread_begin(const char *name, enum thread_turn turn);
 
 #endif

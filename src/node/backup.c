@@ -91,7 +91,7 @@ static void *backup_run(void *arg)
     struct backup *b = arg;
     struct node *n = b->node;
     const struct copy_out o = {.stop = &n->backups_stop, .take = give_piece, .context = b};
-    thread_begin("backup", THREAD_NICE);
+    thread_begin("backup", THREAD_BACK);
     setsockopt(b->fd, SOL_SOCKET, SO_SNDTIMEO, &look, sizeof look);
     setsockopt(b->fd, SOL_SOCKET, SO_RCVTIMEO, &look, sizeof look);
     int rc = send_all(b, buf_span(&b->head), 0);

@@ -12,7 +12,7 @@
 #include "node/inside.h"
 
 enum {
-    CHUNK_BYTES_MAX = 256 * 1024,
+    CHUNK_BYTES_MAX = 64 * 1024,
     CHUNKS_PER_S = 4, /* at a low rate: whoever waits for one sees that it comes */
     HOLD_US = 60 * 1000 * 1000,
     AGAIN_US = 1000 * 1000, /* after a failure here; then doubling */

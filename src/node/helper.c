@@ -171,7 +171,7 @@ void *help_run(void *node)
     struct node *n = node;
     struct log_reader *reader = NULL;
     struct help_job *job;
-    thread_begin("helper", 0);
+    thread_begin("helper", THREAD_BACK);
     if (log_reader_create(&reader, n->log) != 0)
         n->o.fatal("out of memory");
     while ((job = wait_todo(n)) != NULL) {

@@ -120,7 +120,7 @@ static void *install_run(void *node)
     struct node *n = node;
     struct install *i = &n->install;
     struct store_state state;
-    thread_begin("install", THREAD_NICE);
+    thread_begin("install", THREAD_BACK);
     int rc = check(n, &state);
     i->whole = rc == 0;
     atomic_store_explicit(&i->checked, i->whole, memory_order_release);

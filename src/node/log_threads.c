@@ -41,7 +41,7 @@ static bool work(struct node *n)
 void *log_run(void *node)
 {
     struct node *n = node;
-    thread_begin("log", 0);
+    thread_begin("log", THREAD_USUAL);
     for (;;) {
         if (atomic_exchange_explicit(&n->to_log, false, memory_order_acq_rel)) {
             bool done = work(n);
@@ -85,7 +85,7 @@ void *prepare_run(void *node)
 {
     struct node *n = node;
     bool scarce_said = false;
-    thread_begin("prepare", THREAD_NICE);
+    thread_begin("prepare", THREAD_BACK);
     while (!atomic_load_explicit(&n->stop_log, memory_order_acquire)) {
         checkpoint_trim(n);
         if (!log_is_prepared(n->log))

@@ -246,7 +246,7 @@ void order_begin(struct node *n)
 void *order_run(void *node)
 {
     struct node *n = node;
-    thread_begin("order", 0);
+    thread_begin("order", THREAD_USUAL);
     order_begin(n);
     net_loop_wake(n->loop);
     if (net_loop_run(n->loop) != 0)

@@ -141,7 +141,7 @@ static void *untold_run(void *node)
 {
     struct node *n = node;
     struct untold *u = &n->untold;
-    thread_begin("untold", 0);
+    thread_begin("untold", THREAD_USUAL);
     while (!stopping(u) && u->addresses.bytes != 0) {
         round_of_calls(n);
         bell_rest(&u->bell);

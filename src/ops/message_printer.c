@@ -42,7 +42,7 @@ static void *run(void *printer)
     struct message_printer *p = printer;
     struct buf text = {0};
     uint64_t after = 0;
-    thread_begin("printer", 0);
+    thread_begin("printer", THREAD_USUAL);
     for (bool stop = false; !stop;) {
         stop = atomic_load_explicit(&p->stop, memory_order_acquire); /* before the last look */
         after = print(p, after, &text);
