@@ -238,6 +238,8 @@ def main():
     parser.add_argument("what", nargs="*", choices=[[], "copy", "boot", "checkpoint", "idle"])
     args = parser.parse_args()
     what = args.what or ["copy", "boot", "checkpoint", "idle"]
+    if args.records < 500_000 and "copy" in what:
+        parser.error("with fewer than 500000 records the log reaches back to the first: there is no full copy")
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     boot_id = folder("boot")
@@ -248,7 +250,8 @@ def main():
         fill(primary.port, args.records)
         figure(f"{args.records} records written", args.records / (time.monotonic() - start), "/s")
         figure("resident memory after it", primary.memory_mb(), "MB")
-        wait_until(lambda: not os.path.exists(os.path.join(primary.data, "checkpoint.new")), "no checkpoint is made", 60)
+        draft = os.path.join(primary.data, "checkpoint.new")
+        wait_until(lambda: not os.path.exists(draft), "no checkpoint is being made", 60)
         if "copy" in what:
             full_copy(primary, args.records)
         if "boot" in what:
