@@ -228,7 +228,8 @@ void wires_of_dead(struct world *w, unsigned server, bool machine)
     }
 }
 
-/* The newer connection of the same two over which it comes, if there is one. */
+/* The newer connection of the same two over which it comes, if there is one: not a call about a
+ * promotion, which has no session and trusts TCP that what it hears is its answer. */
 static bool give_stale(struct world *w, const struct stale *stale)
 {
     for (unsigned i = 0; i < 2 * WIRES_MAX && stale->at != NULL; i++) {
@@ -236,9 +237,10 @@ static bool give_stale(struct world *w, const struct stale *stale)
         unsigned side = i % 2;
         struct server *s = &w->servers[stale->to];
         struct peer_message m;
-        if (wire->number == 0 || wire->number == stale->wire || !wire->open[side] ||
-            wire->server[side] != stale->to || wire->server[1 - side] != stale->from || !s->up ||
-            s->life != wire->life[side] || s->stopped_us > w->now_us)
+        if (wire->number == 0 || wire->number == stale->wire || wire->telling ||
+            !wire->open[side] || wire->server[side] != stale->to ||
+            wire->server[1 - side] != stale->from || !s->up || s->life != wire->life[side] ||
+            s->stopped_us > w->now_us)
             continue;
         if (peer_decode(span(stale->at, stale->bytes), &m, NULL) <= 0 || driver_must_wait(w, s, &m))
             continue;
