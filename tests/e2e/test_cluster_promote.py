@@ -4,6 +4,7 @@ primary, whenever it is back, takes no writes."""
 import shutil
 
 from cluster import Cluster, Load, Member, Relay, Write, sentence, verify
+from failing_disk import FailingDisk
 from harness import Http, Late, Suite, Tcp, as_bytes, check, equal, folder, head_of, refused, run, together
 from promotion import not_promoted, posts, promote, promoted, set_primary, start_as_backup, start_as_primary
 
@@ -151,6 +152,33 @@ def a_primary_that_went_on_alone_is_told_and_nothing_of_it_is_thrown_away():
         seoul.start()
         cluster.wait_in_sync()
         equal(len(seoul.ask("GET", "/notes").json()), 3, "records of the new history")
+
+
+@suite.alone
+def a_primary_says_that_it_is_retired_when_it_is_for_any_later_life():
+    """A later promotion calls no primary that said so: it has to know in its next life, too."""
+    disk = FailingDisk()
+    with Cluster(2, start=False) as cluster:
+        seoul = cluster.primary
+        seoul.env = disk.env
+        seoul.start()
+        busan, jeju = cluster.join("busan"), cluster.join("jeju")
+        cluster.wait_in_sync()
+        seoul.pause()
+        jeju.stop()
+        busan.stop()
+        promoted(busan, "--accept-data-loss", asks=[seoul])
+        disk.hold_writes("/identity.")
+        seoul.go_on()
+        start_as_primary(cluster, busan)
+        cluster.wait(lambda: "promoted" in seoul.status().get("reason", ""), "seoul was told")
+        busan.stop()
+        said = not_promoted(jeju, "it lives", "--accept-data-loss", asks=[seoul])
+        check("retired" not in said, f"what is said of seoul: {said}")
+        disk.mend()
+        cluster.wait(lambda: seoul.status()["generation"] == 1, "it is on seoul's disk")
+        said = promoted(jeju, "--accept-data-loss", asks=[seoul])
+        check("retired" in said and "generation 2" in said, f"what is said of seoul: {said}")
 
 
 if __name__ == "__main__":
