@@ -177,18 +177,12 @@ static void give_reason(struct node *n, int refusal, struct status_view *v)
     }
 }
 
-/* A fence counts once it is durable, also here: a later promotion calls nobody who knows of one. */
-static uint32_t generation_known(const struct repl *r)
-{
-    return r->fenced && r->saving ? r->o.generation : repl_generation(r);
-}
-
 static void view_log(const struct node *n, struct status_view *v)
 {
     const struct repl *r = &n->repl;
     memcpy(v->id, r->o.self.id, sizeof v->id);
     memcpy(v->cluster, r->hard.cluster, sizeof v->cluster);
-    v->generation = generation_known(r);
+    v->generation = repl_generation(r);
     v->promised_epoch = r->hard.promised_epoch;
     v->last_epoch = n->last_epoch;
     v->last = r->last;

@@ -204,7 +204,8 @@ void repl_init(struct repl *r, const struct repl_options *o, const struct repl_h
  * ignored, or answered by REPL_CLOSE. */
 int repl_step(struct repl *r, const struct repl_event *e, struct repl_actions *out);
 
-/* The highest generation that this server has seen: an epoch is (generation, start). */
+/* The highest generation that this server has seen: an epoch is (generation, start). What fenced a
+ * primary counts once it is on its disk: a later promotion calls nobody who knows of one. */
 uint32_t repl_generation(const struct repl *r);
 
 /* An entry was given out and is not committed. */
