@@ -88,18 +88,28 @@ static bool same_number(struct span a, struct span b)
            same_digits(n.digits, m.digits);
 }
 
+/* What a string says, between its quotes; lives until the next one. */
+static int decoded(struct comparison *c, struct span raw, struct span *text)
+{
+    *text = raw;
+    if (memchr(raw.at, '\\', raw.bytes) == NULL)
+        return 0;
+    buf_reset(c->scratch, SIZE_MAX);
+    char *to = buf_room(c->scratch, raw.bytes);
+    if (to == NULL)
+        return ERR_NO_MEMORY;
+    *text = span(to, json_string_decode(raw, to));
+    return 0;
+}
+
 /* Of two strings, between their quotes. */
 static int same_string(struct comparison *c, struct span a, struct span b)
 {
+    struct span text;
     if (span_eq(a, b))
         return 1;
-    if (memchr(a.at, '\\', a.bytes) == NULL && memchr(b.at, '\\', b.bytes) == NULL)
-        return 0;
-    buf_reset(c->scratch, SIZE_MAX);
-    char *to = buf_room(c->scratch, b.bytes + 1);
-    if (to == NULL)
-        return ERR_NO_MEMORY;
-    return json_string_is(a, span(to, json_string_decode(b, to)));
+    int rc = decoded(c, b, &text);
+    return rc != 0 ? rc : json_string_is(a, text);
 }
 
 static int same(struct comparison *c, struct span a, struct span b);
@@ -129,15 +139,19 @@ static int same_array(struct comparison *c, struct span a, struct span b)
     }
 }
 
-/* The member of this name from *from on; *from is then behind it. 1, 0 or an error. */
+/* The member of this name from *from on; *from is then behind it. 1, 0 or an error. The name is
+ * decoded once: others are left at the first byte that differs, however long it is. */
 static int find(struct comparison *c, struct json_walk *from, struct span name,
                 struct json_member *m)
 {
     const char *start = from->at;
-    int found = 0;
-    while (found == 0 && json_next(from, m))
-        found = same_string(c, m->name, name);
-    int rc = spend(c, (size_t)(from->at - start));
+    struct span text;
+    bool found = false;
+    int rc = decoded(c, name, &text);
+    while (rc == 0 && !found && json_next(from, m))
+        found = json_string_is(m->name, text);
+    if (rc == 0)
+        rc = spend(c, (size_t)(from->at - start));
     return rc != 0 ? rc : found;
 }
 

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/err.h"
 #include "guard.h"
@@ -315,6 +316,34 @@ static void values_are_compared_by_what_they_mean(void **state)
     }
 }
 
+/* A long name with an escape, which is looked for among many others and is not there. */
+static void names_are_decoded_once_for_all_that_they_are_compared_with(void **state)
+{
+    enum { MEMBERS = 20000, LONG_BYTES = 200000, CPU_S_MAX = 2 };
+    struct fixture *f = *state;
+    struct buf a = {0}, b = {0};
+    size_t work = 64 * 1024 * 1024;
+    buf_add_text(&a, "{\"\\n");
+    for (int i = 0; i < LONG_BYTES; i++)
+        buf_add_char(&a, 'x');
+    buf_add_text(&a, "\":1");
+    buf_add_text(&b, "{\"y\":1");
+    for (int i = 1; i < MEMBERS; i++) {
+        buf_printf(&a, ",\"%d\":1", i);
+        buf_printf(&b, ",\"%d\":1", i);
+    }
+    buf_add_char(&a, '}');
+    buf_add_char(&b, '}');
+    clock_t began = clock();
+    int rc = json_equal(buf_span(&a), buf_span(&b), &work, &f->scratch);
+    double cpu_s = (double)(clock() - began) / CLOCKS_PER_SEC;
+    buf_finish(&a);
+    buf_finish(&b);
+    assert_int_equal(rc, 0);
+    if (cpu_s > CPU_S_MAX)
+        fail_msg("%.3f s of a processor, and not %d", cpu_s, CPU_S_MAX);
+}
+
 static void expect_id(struct fixture *f, const char *record, int code, const char *wanted)
 {
     buf_reset(&f->out, SIZE_MAX);
@@ -351,6 +380,7 @@ int main(void)
         RULE(limits_hold_after_each_operation),
         RULE(the_work_is_bounded),
         RULE(values_are_compared_by_what_they_mean),
+        RULE(names_are_decoded_once_for_all_that_they_are_compared_with),
         RULE(the_id_is_the_first_member_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
