@@ -9,7 +9,8 @@ enum thread_turn {
 };
 
 /* Names the calling thread for top(1) and debuggers, in at most 15 bytes (pthread_setname_np(3)),
- * and sets how it takes turns with others. Threads that it makes begin with both. */
+ * and sets how it takes turns with others, beginning with what its process was given (nice(1),
+ * chrt(1)). Threads that it makes begin with both. */
 void thread_begin(const char *name, enum thread_turn turn);
 
 #endif
