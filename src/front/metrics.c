@@ -1,6 +1,7 @@
 /* /_metrics: what the server says of itself, as Prometheus reads it (text format 0.0.4). Knows
  * nothing of transports. */
 #include <inttypes.h>
+#include <string.h>
 
 #include "base/err.h"
 #include "front/inside.h"
@@ -41,9 +42,9 @@ struct metrics { /* all of one moment, as far as there is one */
       atomic_load(&m->status->peers_refused))
 
 #define METRICS_OF_TIME(X)                                                                         \
-    X(lag_seconds, "gauge", "since when a backup has not applied what is committed",               \
+    X(lag_seconds, "gauge", "how long a backup has not applied all that is committed",             \
       m->view->lag_ms)                                                                             \
-    X(uptime_seconds, "counter", "since the process began", m->uptime_ms)
+    X(uptime_seconds, "counter", "how long the process has run", m->uptime_ms)
 
 static void head(struct buf *to, const char *name, const char *type, const char *help)
 {
@@ -70,23 +71,53 @@ static void add_all(struct buf *to, const struct metrics *m)
 #undef X
 }
 
+/* One whose directory was lost comes back as another server of the same name, while what it was is
+ * still in the set; but each series is there once. */
+static bool told_already(const struct status_view *v, unsigned i)
+{
+    for (unsigned k = 0; k < i; k++)
+        if (strcmp(v->backups[k].app_name, v->backups[i].app_name) == 0)
+            return true;
+    return false;
+}
+
+static void add_of_each(struct buf *to, const struct status_view *v, const char *name,
+                        void (*add)(struct buf *to, const struct status_backup *b))
+{
+    for (unsigned i = 0; i < v->backups_count; i++) {
+        const struct status_backup *b = &v->backups[i];
+        if (told_already(v, i))
+            continue;
+        buf_printf(to, "noted_%s{app_name=\"%s\"}", name, b->app_name);
+        add(to, b);
+    }
+}
+
+static void add_in_sync(struct buf *to, const struct status_backup *b)
+{
+    buf_printf(to, " %d\n", b->in_sync);
+}
+
+static void add_durable(struct buf *to, const struct status_backup *b)
+{
+    buf_printf(to, " %" PRIu64 "\n", b->durable);
+}
+
+static void add_lag(struct buf *to, const struct status_backup *b)
+{
+    add_seconds(to, b->lag_ms);
+}
+
 /* Names of servers are letters, digits, '.', '_' and '-': no label needs an escape. */
 static void add_backups(struct buf *to, const struct status_view *v)
 {
     head(to, "backup_in_sync", "gauge", "1: this backup is in the in-sync set");
-    for (unsigned i = 0; i < v->backups_count; i++)
-        buf_printf(to, "noted_backup_in_sync{app_name=\"%s\"} %d\n", v->backups[i].app_name,
-                   v->backups[i].in_sync);
+    add_of_each(to, v, "backup_in_sync", add_in_sync);
     head(to, "backup_durable_index", "counter", "the newest entry on this backup's disk");
-    for (unsigned i = 0; i < v->backups_count; i++)
-        buf_printf(to, "noted_backup_durable_index{app_name=\"%s\"} %" PRIu64 "\n",
-                   v->backups[i].app_name, v->backups[i].durable);
+    add_of_each(to, v, "backup_durable_index", add_durable);
     head(to, "backup_lag_seconds", "gauge",
          "how long this backup has not had all that is committed");
-    for (unsigned i = 0; i < v->backups_count; i++) {
-        buf_printf(to, "noted_backup_lag_seconds{app_name=\"%s\"}", v->backups[i].app_name);
-        add_seconds(to, v->backups[i].lag_ms);
-    }
+    add_of_each(to, v, "backup_lag_seconds", add_lag);
 }
 
 int metrics_write(struct front *f, struct buf *to)

@@ -60,6 +60,23 @@ def while_a_copy_comes_the_status_says_how_much_is_there():
         equal(copied(busan), (0, 0), "a copy that comes, afterwards")
 
 
+@suite.alone
+def who_comes_back_with_an_empty_directory_is_in_the_metrics_once():
+    """What it was before is still in the set then; and Prometheus takes no series twice."""
+    with Trimmed(*SLOW, "--min-copies", "2") as cluster:
+        busan = begin(cluster, "busan")
+        cluster.wait_in_sync()
+        busan.kill()
+        shutil.rmtree(busan.data)
+        busan.begin()
+        in_the_middle(cluster, busan, 0.1)
+        backups = cluster.primary.status()["backups"]
+        equal([(b["app_name"], b["in_sync"]) for b in backups], [("busan", True), ("busan", False)], "backups")
+        lines = cluster.primary.ask("GET", "/_metrics").text.split("\n")
+        of_busan = [line for line in lines if line.startswith('noted_backup_in_sync{app_name="busan"}')]
+        equal(of_busan, ['noted_backup_in_sync{app_name="busan"} 1'], "whether it is in sync")
+
+
 def identities(server):
     """What stands before the name in both copies of the identity."""
     found = set()
