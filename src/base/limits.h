@@ -56,12 +56,12 @@ enum {
 
     RECORD_BYTES_HIGHEST = 3 * 1024 * 1024, /* that --record-bytes-max can be on any server */
 
-    PATCH_WORK_BYTES_MAX =
-        64 * 1024 * 1024, /* that one JSON Patch may look at or move: others wait for it */
+    PATCH_WORK_BYTES_MAX = 16 * 1024 * 1024, /* that one JSON Patch may look at or move */
 
     /* one entry */
     ENTRY_BYTES_MAX = 4 * 1024 * 1024, /* or one record */
     ENTRY_WRITES_MAX = 1024,
+    ENTRY_PATCH_WORK_MAX = 8 * 1024 * 1024, /* beyond it what else is to do has its turn first */
     KEYS_EXPIRED_PER_ENTRY_MAX = 1024,
 
     THREADS_MAX = 64,

@@ -100,7 +100,9 @@ bool entries_make(struct node *n)
     if (e.effects == 0) {
         abort_txn(n);
         order_give_back(n, done);
-        return true;
+        if (n->pending != NULL) /* refusals can take long, too: what else is to do, comes first */
+            order_wake(n);
+        return false;
     }
     e.body = buf_span(&n->effects);
     n->flight = (struct flight){.open = true, .entry = e, .batches = done};

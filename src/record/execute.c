@@ -129,6 +129,7 @@ static int patch(struct execution *x, struct write_batch *b, struct write *w, st
         .bytes_max = x->record_bytes_max + strlen("\"id\":,") + id.bytes,
         .depth_max = json_depth_max(x->json),
         .work_max = PATCH_WORK_BYTES_MAX,
+        .work = &x->patch_work,
     };
     buf_reset(&x->scratch, MIB);
     int rc = json_patch(&limits, target, piece_span(&b->asked, w->payload), &x->scratch, &fault);
@@ -259,7 +260,7 @@ int execution_begin(struct execution *x, struct store_txn *txn, struct buf *effe
     x->time_us = time_us;
     x->first_seq = x->seq = store_state(txn)->seq + 1;
     x->copies = copies;
-    x->answer_bytes = 0;
+    x->answer_bytes = x->patch_work = 0;
     int rc = keys_expired(x, keys_forgotten);
     return rc == 0 && *keys_forgotten != 0 ? store_keys_forget(txn, *keys_forgotten) : rc;
 }
@@ -267,7 +268,8 @@ int execution_begin(struct execution *x, struct store_txn *txn, struct buf *effe
 /* Beyond these an entry is closed, whatever room its frame has. */
 static bool entry_is_long(const struct execution *x)
 {
-    return x->answer_bytes >= ENTRY_BYTES_MAX || x->seq - x->first_seq >= ENTRY_WRITES_MAX;
+    return x->answer_bytes >= ENTRY_BYTES_MAX || x->seq - x->first_seq >= ENTRY_WRITES_MAX ||
+           x->patch_work >= ENTRY_PATCH_WORK_MAX;
 }
 
 int execution_run(struct execution *x, struct write_batch *list)

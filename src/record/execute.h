@@ -29,6 +29,7 @@ struct execution {
     bool disk_full;          /* nothing can be written: only repeats get what they ask for */
     uint32_t copies;         /* servers on whose disk the entry will be */
     size_t answer_bytes;     /* given so far in this entry */
+    size_t patch_work;       /* bytes that JSON Patches have looked at or moved in it */
 };
 
 /*

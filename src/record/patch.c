@@ -394,6 +394,8 @@ int json_patch(const struct patch_limits *limits, struct span target, struct spa
     buf_reset(out, SIZE_MAX);
     buf_add_span(out, target);
     int rc = out->failed ? ERR_NO_MEMORY : run_all(&p, patch);
+    if (limits->work != NULL)
+        *limits->work += limits->work_max - p.work;
     buf_finish(&p.path);
     buf_finish(&p.from);
     buf_finish(&p.token);

@@ -9,6 +9,7 @@ struct patch_limits {
     size_t bytes_max;   /* of the text, after each operation */
     unsigned depth_max; /* of nested arrays and objects */
     size_t work_max;    /* bytes that all operations may look at or move */
+    size_t *work;       /* what they did is added to it, also after an error; NULL: nobody asks */
 };
 
 struct patch_fault {

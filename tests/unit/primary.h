@@ -83,7 +83,7 @@ static inline void entry_open(struct primary *p)
     p->x.time_us = p->entry.time_us;
     p->x.first_seq = p->x.seq = p->entry.first_seq;
     p->x.copies = 3;
-    p->x.answer_bytes = 0;
+    p->x.answer_bytes = p->x.patch_work = 0;
     assert_int_equal(keys_expired(&p->x, &p->entry.keys_forgotten), 0);
     if (p->entry.keys_forgotten != 0)
         assert_int_equal(store_keys_forget(p->txn, p->entry.keys_forgotten), 0);

@@ -194,6 +194,34 @@ static void patch_does_the_operations_of_rfc_6902(void **state)
                   "{\"id\":1,\"c\":1}");
 }
 
+/* Else who asks for little that is much work keeps everybody waiting for as long as it takes. */
+static void work_on_patches_ends_an_entry_also_where_they_are_refused(void **state)
+{
+    struct primary *p = *state;
+    struct write *refused, *next;
+    const struct asking asking = {
+        .what = "PATCH /notes/1",
+        .payload =
+            "[{\"op\":\"add\",\"path\":\"/b\",\"value\":1},{\"op\":\"remove\",\"path\":\"/c\"}]",
+        .type = "application/json-patch+json"};
+    WRITE(p, "POST /notes {\"a\":1}");
+    entry_open(p);
+    assert_int_equal(ask(p, &asking, &refused), 0);
+    assert_int_equal(ask(p, &asking, &next), 0);
+    p->x.patch_work = ENTRY_PATCH_WORK_MAX - 1;
+    assert_int_equal(execution_run(&p->x, p->batch), 0);
+    assert_int_equal(p->batch->done, 1);
+    assert_true(p->x.patch_work > ENTRY_PATCH_WORK_MAX);
+    p->x.patch_work = 0; /* the next entry */
+    assert_int_equal(execution_run(&p->x, p->batch), 0);
+    assert_int_equal(p->batch->done, 2);
+    entry_drop(p);
+    assert_refused(p, refused, ERR_PRECONDITION_FAILED,
+                   "operation 2 of the patch: there is nothing there");
+    assert_refused(p, next, ERR_PRECONDITION_FAILED,
+                   "operation 2 of the patch: there is nothing there");
+}
+
 static void delete_answers_the_record_that_was(void **state)
 {
     struct primary *p = *state;
@@ -443,6 +471,7 @@ static void without_space_an_entry_fails_and_leaves_everything_as_it_was(void **
     X(put_replaces_wholly)                                                                         \
     X(patch_merges_as_rfc_7396_says)                                                               \
     X(patch_does_the_operations_of_rfc_6902)                                                       \
+    X(work_on_patches_ends_an_entry_also_where_they_are_refused)                                   \
     X(delete_answers_the_record_that_was)                                                          \
     X(each_write_works_on_the_state_that_the_one_before_left)                                      \
     X(a_record_keeps_its_text_as_sent_but_for_white_space)                                         \
