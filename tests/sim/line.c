@@ -99,6 +99,21 @@ bool line_follows(struct world *w, struct server *s)
 
 /* --- Promotions --- */
 
+/* Who has it still, comes back later. Who began again with a full copy, and had not caught up, has
+ * none of it any more, and may have shown it before: its reads go back to where the line ends now,
+ * and no further. */
+static void take_back_reads(struct world *w, uint64_t seq)
+{
+    for (unsigned i = 0; i < w->servers_count; i++) {
+        struct server *s = &w->servers[i];
+        const struct store_state *state = &s->disk.local.state;
+        bool has_none = state->applied == 0 || s->disk.installing ||
+                        on_line(&w->truth, state->applied, state->chain);
+        if (has_none && s->seen_read > seq)
+            s->seen_read = seq;
+    }
+}
+
 /* What the promoted server lacks is given up: nobody who was asked may have it. */
 static void give_up(struct world *w, const struct server *s, uint64_t has, uint32_t answered)
 {
@@ -112,8 +127,10 @@ static void give_up(struct world *w, const struct server *s, uint64_t has, uint3
     w->counts.given_up += t->canon_count - has;
     for (uint64_t i = has + 1; i <= t->canon_count; i++)
         add_lost(&t->line, i, t->canon[i - 1].chain);
-    history_back(&t->history, has == 0 ? 0 : t->canon[has - 1].seq);
+    uint64_t seq = has == 0 ? 0 : t->canon[has - 1].seq;
+    history_back(&t->history, seq);
     t->canon_count = has;
+    take_back_reads(w, seq);
     t->acked = t->acked < has ? t->acked : has;
     t->acked_by_all = t->acked_by_all < has ? t->acked_by_all : has;
     t->committed = t->committed < has ? t->committed : has;
