@@ -259,8 +259,9 @@ static inline bool line_moves(struct world *w, struct line *l)
         return true;
     }
     if (c->sent < c->sending.bytes) {
+        bool more_than_a_comment = c->sending.bytes - c->sent > COMMENT_BYTES;
         send_some(c, 1);
-        return true;
+        return more_than_a_comment; /* else a stream whose comments go byte by byte has no end */
     }
     if (!net_conn_wants(c) || l->said_end || (l->stays && l->say.bytes == 0))
         return false;
