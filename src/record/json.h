@@ -86,7 +86,8 @@ size_t json_frame(struct json_frame *f, struct span piece);
  * bytes written. */
 size_t json_compact(struct span text, char *to);
 
-/* The members of an object, in their order. The object may hold white space. */
+/* The members of an object, or the elements of an array, in their order. White space may stand
+ * between tokens. Behind the last one, `at` is where the text ends that holds them. */
 struct json_walk {
     const char *at, *end;
 };
@@ -95,8 +96,9 @@ struct json_member {
     struct span value; /* the whole value */
     struct span whole; /* from the name's opening quote to the value's end */
 };
-struct json_walk json_walk(struct span object);
+struct json_walk json_walk(struct span value);
 bool json_next(struct json_walk *w, struct json_member *m); /* false: no more */
+bool json_next_element(struct json_walk *w, struct span *element);
 
 /* The bytes of the value that begins at the start of `text` (no white space before it). */
 size_t json_value_bytes(struct span text);

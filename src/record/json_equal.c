@@ -114,24 +114,13 @@ static int same_string(struct comparison *c, struct span a, struct span b)
 
 static int same(struct comparison *c, struct span a, struct span b);
 
-/* The next element of an array at *p, which goes on behind it; false: no more. */
-static bool next_element(const char **p, const char *end, struct span *element)
-{
-    *p += **p == '[' || **p == ',';
-    if (**p == ']')
-        return false;
-    *element = span(*p, json_value_bytes(span(*p, (size_t)(end - *p))));
-    *p += element->bytes;
-    return true;
-}
-
 static int same_array(struct comparison *c, struct span a, struct span b)
 {
-    const char *p = a.at, *q = b.at;
+    struct json_walk w = json_walk(a), v = json_walk(b);
     struct span one, other;
     for (;;) {
-        bool more = next_element(&p, a.at + a.bytes, &one);
-        if (next_element(&q, b.at + b.bytes, &other) != more)
+        bool more = json_next_element(&w, &one);
+        if (json_next_element(&v, &other) != more)
             return 0;
         int rc = more ? same(c, one, other) : 1;
         if (!more || rc != 1)

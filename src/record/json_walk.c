@@ -104,9 +104,9 @@ size_t json_value_bytes(struct span text)
     return (size_t)(p - text.at);
 }
 
-struct json_walk json_walk(struct span object)
+struct json_walk json_walk(struct span value)
 {
-    return (struct json_walk){object.at + 1, object.at + object.bytes};
+    return (struct json_walk){value.at + 1, value.at + value.bytes};
 }
 
 static const char *skip_space(const char *p, const char *end)
@@ -116,13 +116,29 @@ static const char *skip_space(const char *p, const char *end)
     return p;
 }
 
+/* To what comes next; false: to the end. */
+static bool go_on(struct json_walk *w)
+{
+    w->at = skip_space(w->at, w->end);
+    if (w->at != w->end && *w->at == ',')
+        w->at = skip_space(w->at + 1, w->end);
+    return w->at != w->end && *w->at != '}' && *w->at != ']';
+}
+
+bool json_next_element(struct json_walk *w, struct span *element)
+{
+    if (!go_on(w))
+        return false;
+    *element = span(w->at, json_value_bytes(span(w->at, (size_t)(w->end - w->at))));
+    w->at += element->bytes;
+    return true;
+}
+
 bool json_next(struct json_walk *w, struct json_member *m)
 {
-    const char *p = skip_space(w->at, w->end);
-    if (p != w->end && *p == ',')
-        p = skip_space(p + 1, w->end);
-    if (p == w->end || *p == '}')
+    if (!go_on(w))
         return false;
+    const char *p = w->at;
     const char *after = skip_string(p, w->end);
     m->name = span(p + 1, (size_t)(after - p - 2));
     const char *value = skip_space(skip_space(after, w->end) + 1, w->end);

@@ -109,23 +109,21 @@ static void find_member(const struct patching *p, size_t object, struct span nam
 /* An index that is the number of elements, and "-", lead to where the next one would stand. */
 static bool find_element(const struct patching *p, size_t array, struct span index, struct spot *s)
 {
+    struct json_walk w = json_walk(text_from(p, array));
+    struct span element;
     uint64_t wanted = 0, i = 0;
-    size_t at = array + 1;
     bool behind = span_is(index, "-");
     if (!behind && !u64_parse(index, &wanted))
         return false;
-    for (; p->doc->at[at] != ']'; i++) {
-        at += p->doc->at[at] == ',';
-        s->bytes = json_value_bytes(text_from(p, at));
-        s->there = !behind && i == wanted;
-        s->whole_at = s->at = at;
-        s->first = i == 0;
-        if (s->there)
-            return true;
-        at += s->bytes;
+    for (s->first = true; json_next_element(&w, &element); s->first = false, i++) {
+        if (behind || i != wanted)
+            continue;
+        s->there = true;
+        s->whole_at = s->at = (size_t)(element.at - p->doc->at);
+        s->bytes = element.bytes;
+        return true;
     }
-    s->first = i == 0;
-    s->whole_at = at;
+    s->whole_at = (size_t)(w.at - p->doc->at); /* of the closing bracket */
     return behind || i == wanted;
 }
 
@@ -140,16 +138,16 @@ static int find(struct patching *p, struct span pointer, struct spot *s)
         int rc = next_token(p, &pointer, &token);
         if (rc != 0)
             return rc;
-        *s = (struct spot){.parent = type, .depth = s->depth + 1};
+        *s = (struct spot){.parent = type, .depth = s->depth + 1, .whole_at = around};
         if (type == JSON_OBJECT)
             find_member(p, around, token, s);
         else
             leads = type == JSON_ARRAY && find_element(p, around, token, s);
-        if (!leads)
-            return refuse(p, ERR_PRECONDITION_FAILED, "its path leads through what is not there");
         rc = spend(p, s->whole_at + s->bytes - around);
         if (rc != 0)
             return rc;
+        if (!leads)
+            return refuse(p, ERR_PRECONDITION_FAILED, "its path leads through what is not there");
     }
     return 0;
 }
@@ -369,15 +367,12 @@ static int read_operation(struct patching *p, struct span object, struct operati
 
 static int run_all(struct patching *p, struct span patch)
 {
+    struct span object;
     int rc = 0;
     if (json_type_of(patch) != JSON_ARRAY)
         return refuse(p, ERR_BAD_REQUEST, "a JSON Patch is an array of operations");
-    for (const char *at = patch.at + 1; rc == 0 && *at != ']';) {
+    for (struct json_walk w = json_walk(patch); rc == 0 && json_next_element(&w, &object);) {
         struct operation o;
-        at += *at == ',';
-        struct span object =
-            span(at, json_value_bytes(span(at, (size_t)(patch.at + patch.bytes - at))));
-        at += object.bytes;
         p->fault->operation++;
         rc = read_operation(p, object, &o);
         if (rc == 0)
@@ -393,7 +388,9 @@ int json_patch(const struct patch_limits *limits, struct span target, struct spa
     *fault = (struct patch_fault){0};
     buf_reset(out, SIZE_MAX);
     buf_add_span(out, target);
-    int rc = out->failed ? ERR_NO_MEMORY : run_all(&p, patch);
+    int rc = out->failed ? ERR_NO_MEMORY : spend(&p, target.bytes);
+    if (rc == 0)
+        rc = run_all(&p, patch);
     if (limits->work != NULL)
         *limits->work += limits->work_max - p.work;
     buf_finish(&p.path);

@@ -158,6 +158,23 @@ static void a_walk_yields_each_member_in_order(void **state)
     assert_int_equal(covered, bytes);
 }
 
+static void a_walk_yields_each_element_in_order(void **state)
+{
+    static const char text[] = "[ 1 ,{\"a\":[2]} ,\n\"가]\",[ ] , null]";
+    static const char *const wanted[] = {"1", "{\"a\":[2]}", "\"가]\"", "[ ]", "null"};
+    expect_json(span_of(text));
+    struct json_walk w = json_walk(guard_copy(*state, span_of(text)));
+    struct span element;
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        assert_true(json_next_element(&w, &element));
+        expect_text(element, span_of(wanted[i]));
+    }
+    assert_false(json_next_element(&w, &element));
+    assert_int_equal(*w.at, ']');
+    w = json_walk(guard_copy(*state, span_of("[ \n]")));
+    assert_false(json_next_element(&w, &element));
+}
+
 static void an_empty_object_has_no_members(void **state)
 {
     struct json_member m;
@@ -267,6 +284,7 @@ int main(void)
         cmocka_unit_test(a_frame_starts_anew_behind_its_object),
         cmocka_unit_test(compact_text_has_no_space_but_in_strings),
         cmocka_unit_test(a_walk_yields_each_member_in_order),
+        cmocka_unit_test(a_walk_yields_each_element_in_order),
         cmocka_unit_test(an_empty_object_has_no_members),
         cmocka_unit_test(a_value_is_measured_and_told_by_its_first_byte),
         cmocka_unit_test(a_string_is_what_it_decodes_to),

@@ -252,6 +252,21 @@ static void the_work_is_bounded(void **state)
     assert_int_equal(patched(f, span_of(target), span_of(patch)), ERR_TOO_LARGE);
 }
 
+/* Who counts it would else let pass what costs as much as the record is long. */
+static void the_work_of_a_refused_patch_is_told(void **state)
+{
+    static const char *const patches[] = {"[" REMOVE("/c") "]", "[" REMOVE("/b/c") "]",
+                                          "[" REMOVE("/a/7/x") "]", "[{}]", "{}"};
+    struct fixture *f = *state;
+    static const char target[] = "{\"a\":[1,2,3],\"b\":1}";
+    for (unsigned i = 0; i < sizeof patches / sizeof *patches; i++) {
+        size_t work = 5;
+        f->limits.work = &work;
+        assert_int_not_equal(patched(f, span_of(target), span_of(patches[i])), 0);
+        assert_in_range(work, 5 + sizeof target - 1, 5 + 4 * sizeof target);
+    }
+}
+
 static void values_are_compared_by_what_they_mean(void **state)
 {
     struct fixture *f = *state;
@@ -379,6 +394,7 @@ int main(void)
         RULE(what_is_no_patch_is_refused),
         RULE(limits_hold_after_each_operation),
         RULE(the_work_is_bounded),
+        RULE(the_work_of_a_refused_patch_is_told),
         RULE(values_are_compared_by_what_they_mean),
         RULE(names_are_decoded_once_for_all_that_they_are_compared_with),
         RULE(the_id_is_the_first_member_again),
