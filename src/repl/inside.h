@@ -28,6 +28,7 @@ void members_lose(struct repl *r, struct repl_member *m, const char *why, struct
 int members_drop(struct repl *r, const char *name, struct repl_actions *out);
 void members_saved(struct repl *r, struct repl_actions *out);
 void members_fence(struct repl *r, struct repl_actions *out);    /* makes it durable */
+bool repl_fence_noted(const struct repl *r);                     /* it is, or there is none */
 void members_consider(struct repl *r, struct repl_actions *out); /* who may join, what to save */
 
 /* backup.c */

@@ -295,7 +295,7 @@ void members_hello(struct repl *r, unsigned link, const struct peer_message *mes
         return;
     }
     heed_generation(r, h, out);
-    if (r->fenced && (r->saving || r->hard.promised_epoch < r->fence_epoch)) {
+    if (!repl_fence_noted(r)) {
         repl_close(out, link, "the newer primary is not noted on this server's disk yet");
         return;
     }

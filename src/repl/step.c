@@ -20,8 +20,12 @@ void repl_init(struct repl *r, const struct repl_options *o, const struct repl_h
 uint32_t repl_generation(const struct repl *r)
 {
     uint32_t promised = (uint32_t)(r->hard.promised_epoch >> 32);
-    bool noted = !(r->fenced && r->saving);
-    return noted && promised > r->o.generation ? promised : r->o.generation;
+    return repl_fence_noted(r) && promised > r->o.generation ? promised : r->o.generation;
+}
+
+bool repl_fence_noted(const struct repl *r)
+{
+    return !r->fenced || (!r->saving && r->hard.promised_epoch >= r->fence_epoch);
 }
 
 bool repl_busy(const struct repl *r)
