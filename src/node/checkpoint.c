@@ -239,6 +239,7 @@ static void look_at_it(struct node *n)
     }
     if (rc == ERR_CORRUPT || (!there && log_first_index(n->log) > 1))
         atomic_store_explicit(&n->checkpoint_wanted, true, memory_order_release);
+    atomic_store_explicit(&n->checkpoint_known, true, memory_order_release);
 }
 
 /* --- The thread --- */

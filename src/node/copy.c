@@ -39,11 +39,15 @@ void copy_asked(struct node *n, struct link *l, const struct peer_copy_ask *ask)
     l->copy_fd = c.fd; /* closed with the link */
     m.copy_head.seal = c.seal;
     enum peer_refusal code = full_copy_offer(&n->repl, ask, &c.at, c.bytes, &m.copy_head, &why);
-    if (why == NULL && c.fd < 0)
-        why = "there is no checkpoint yet: one is made";
-    if (why != NULL) {
-        if (code == REFUSE_OTHER)
+    if (why != NULL && code == REFUSE_OTHER) {
+        if (atomic_load_explicit(&n->checkpoint_known, memory_order_acquire))
             checkpoint_want(n);
+        else
+            why = "the checkpoint that an earlier life left is read through first";
+    } else if (why == NULL && c.fd < 0) {
+        why = "no file descriptor is left for a copy";
+    }
+    if (why != NULL) {
         refuse(n, l, code, why);
         return;
     }

@@ -248,8 +248,9 @@ struct node {
     bool workers;                      /* all but the first of these run */
     const struct store_state *checked; /* what checkpoint.mdb is known to hold; NULL: not known */
     atomic_bool keep_stop, checkpoint_wanted, rotten;
-    struct part_file part; /* the helper's */
-    atomic_bool copying;   /* the log is not trimmed */
+    atomic_bool checkpoint_known; /* which there is, if any, of those that earlier lives left */
+    struct part_file part;        /* the helper's */
+    atomic_bool copying;          /* the log is not trimmed */
 
     /* between it and the helper thread, and those who bring connections; under `lock` */
     pthread_mutex_t lock;

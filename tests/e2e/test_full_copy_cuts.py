@@ -38,6 +38,7 @@ def after_each_kill_of_the_primary_a_copy_goes_on_where_it_was():
             cluster.wait(lambda: copied(busan)[0] >= last or busan.ready(), "it goes on from where it was")
         cluster.whole()
         check("from where it was cut off" in busan.err(), f"it says so: {busan.err()!r}")
+        check("no checkpoint yet" not in busan.err(), f"the one there is, is read first: {busan.err()!r}")
         load = Load(cluster.servers)
         load.progress()
         verify(cluster, load)
