@@ -137,10 +137,12 @@ static void send_replies(struct net_loop *loop, struct net_socket *s)
     net_udp_flush(s->udp);
 }
 
-/* Who has connected and was not accepted yet would be reset by the system. */
+/* Who has connected and was not accepted yet would be reset by the system. No more than can have
+ * waited: whoever goes on to come does not keep the server. */
 static void accept_the_last(struct net_loop *loop, struct net_socket *s)
 {
-    while (loop->engine->accept(loop, &s->source)) {
+    unsigned rounds = SOMAXCONN / NET_ACCEPTS_MAX + 1;
+    while (rounds-- > 0 && loop->engine->accept(loop, &s->source)) {
     }
     shut_socket(loop, s);
 }
