@@ -228,15 +228,16 @@ static void show_lines(FILE *to, const char *heading, const struct buf *lines)
     }
 }
 
-static void show_next(const struct asked *a, const struct promote_verdict *v)
+static void show_next(const struct asked *a, const struct promote_verdict *v, bool calls)
 {
     printf(
         "promoted: %s is the primary of generation %" PRIu32 "\n"
         "next: start it as before, but without --primary: noted serve --app-name %s --data %s\n"
         "next: start every other server with --primary HOST:PORT of this one\n"
         "next: the old primary, if it comes back, becomes a backup likewise; without --primary it "
-        "takes no writes once it has heard of this one\n",
-        a->c.self.server.name, v->generation, a->c.self.server.name, a->data);
+        "takes no writes once it has heard of this one%s\n",
+        a->c.self.server.name, v->generation, a->c.self.server.name, a->data,
+        calls ? "" : ", and nobody tells it: no --server named who does not answer");
 }
 
 /* --- The command --- */
@@ -266,7 +267,7 @@ static int judge(const struct asked *a, const struct promote_steps *steps)
         yes = !untold.failed &&
               steps->promote(steps->context, v.generation, buf_span(&untold), why, sizeof why) == 0;
         if (yes)
-            show_next(a, &v);
+            show_next(a, &v, untold.bytes != 0);
         else
             fprintf(stderr, "noted: %s\n", why);
     }
