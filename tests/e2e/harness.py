@@ -262,6 +262,14 @@ class Answer:
         return int(value) if value is not None and value.isdigit() else value
 
 
+def connect(sock, server):
+    """To the server. Where it is dead, the system may give a socket that server's port, connected with itself."""
+    sock.connect((server.address, server.port))
+    if sock.getsockname() == sock.getpeername():
+        sock.close()
+        raise ConnectionRefusedError(f"nothing listens at {server.host}")
+
+
 class Wire:
     """A TCP connection that sees every byte."""
 
@@ -271,7 +279,7 @@ class Wire:
         if receive_bytes:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         self.socket.settimeout(seconds)
-        self.socket.connect((server.address, server.port))
+        connect(self.socket, server)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def send(self, data):
@@ -452,13 +460,13 @@ class Udp:
     """Each request has its own socket, so that a late answer to a repeat disturbs nobody."""
 
     def __init__(self, server, seconds=ANSWER_S):
-        self.address, self.seconds = (server.address, server.port), seconds
+        self.address, self.port, self.host, self.seconds = server.address, server.port, server.host, seconds
 
     def exchange(self, datagram):
         """Sends until an answer comes from the address that was asked: its bytes."""
         end, wait_s = time.monotonic() + self.seconds, 0.5
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            sock.connect(self.address)
+            connect(sock, self)
             while time.monotonic() < end:
                 sock.send(datagram)
                 sock.settimeout(wait_s)
