@@ -18,6 +18,13 @@ class FailingDisk:
         sanitizer = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0:detect_leaks=0"
         self.env = {"LD_PRELOAD": LIBRARY, "NOTED_TEST_DISK": self.orders, "ASAN_OPTIONS": sanitizer.strip(":")}
 
+    def start(self, server):
+        """Starts it on this disk, anew where it runs."""
+        if server.alive():
+            server.stop()
+        server.env = self.env
+        server.start()
+
     def order(self, line):
         with open(self.orders + ".new", "a", encoding="ascii") as file:
             file.write(line + "\n")

@@ -290,9 +290,7 @@ def who_is_being_dropped_can_be_dropped_again():
     disk = FailingDisk()
     with Cluster(2) as cluster:
         seoul, busan, jeju = cluster.servers
-        seoul.stop()
-        seoul.env = disk.env
-        seoul.start()
+        disk.start(seoul)
         cluster.wait_in_sync()
         disk.hold_writes("/identity.")  # the set without it does not become durable
         jeju.kill()

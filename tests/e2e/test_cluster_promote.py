@@ -160,8 +160,7 @@ def a_primary_says_that_it_is_retired_when_it_is_for_any_later_life():
     disk = FailingDisk()
     with Cluster(2, start=False) as cluster:
         seoul = cluster.primary
-        seoul.env = disk.env
-        seoul.start()
+        disk.start(seoul)
         busan, jeju = cluster.join("busan"), cluster.join("jeju")
         cluster.wait_in_sync()
         seoul.pause()

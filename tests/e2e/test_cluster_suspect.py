@@ -16,9 +16,7 @@ def a_primary_with_backups_names_them_as_the_better_way():
     disk = FailingDisk()
     with Cluster(2) as cluster:
         seoul, busan, jeju = cluster.servers
-        seoul.stop()
-        seoul.env = disk.env
-        seoul.start()
+        disk.start(seoul)
         cluster.wait_in_sync()
         load = Load(cluster.servers)
         load.progress()

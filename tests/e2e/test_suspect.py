@@ -63,8 +63,7 @@ def a_primary_whose_disk_fails_ends_and_is_suspect_until_the_operator_says_so():
     disk = FailingDisk()
     with Cluster(0, start=False) as cluster:
         seoul = cluster.primary
-        seoul.env = disk.env
-        seoul.start()
+        disk.start(seoul)
         load = Load([seoul])
         load.progress()
         disk.fail_writes()
@@ -86,8 +85,7 @@ def what_was_never_flushed_is_written_anew_before_the_server_counts_it_as_durabl
     """The entry whose flush failed can be read, and the next flush succeeds: neither shows that the disk keeps it."""
     disk = FailingDisk()
     with Member("seoul", start=False) as server:
-        server.env = disk.env
-        server.start()
+        disk.start(server)
         listed = posts(server, 10)
         disk.fail_flushes()
         check(ask_or_none(server, "POST", "/notes", '{"marker":"unknown"}') is None, "it ends without an answer")
@@ -112,8 +110,7 @@ def the_mark_alone_has_all_of_the_log_looked_at():
     with open(boot, "w", encoding="ascii") as file:
         file.write("boot-1\n")
     with Member("seoul", "--boot-id-file", boot, start=False) as server:
-        server.env = disk.env
-        server.start()
+        disk.start(server)
         listed = posts(server, 40, "x" * 1_000_000)
         check(len(segments(server)) > 2, "a segment that is full")
         disk.fail_writes()

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/err.h"
+#include "compact_input.h"
 #include "record/merge.h"
 
 enum { MEMBERS_MAX = 64 };
@@ -105,30 +106,13 @@ static void check(struct json *j, struct span target, struct span patch)
     buf_finish(&out);
 }
 
-/* The compact object that the input begins with, in memory of its own; takes it off the input. */
-static bool take_object(struct json *j, struct span *input, struct span *object)
-{
-    struct json_found found;
-    long bytes = json_scan(j, *input, false, &found);
-    if (bytes <= 0 || found.type != JSON_OBJECT)
-        return false;
-    char *squeezed = malloc(found.text.bytes);
-    assert(squeezed != NULL);
-    size_t kept = json_compact(found.text, squeezed);
-    squeezed = realloc(squeezed, kept); /* no byte more, so that a sanitizer sees reads outside */
-    assert(squeezed != NULL);
-    *object = span(squeezed, kept);
-    *input = span(input->at + bytes, input->bytes - (size_t)bytes);
-    return true;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct span input = span((const char *)data, size), target = {0}, patch = {0};
     struct json *j;
     if (json_create(&j, size, 64) != 0)
         return 0;
-    if (take_object(j, &input, &target) && take_object(j, &input, &patch)) {
+    if (take_value(j, &input, &target, JSON_OBJECT) && take_value(j, &input, &patch, JSON_OBJECT)) {
         check(j, target, patch);
         check(j, patch, target);
     }

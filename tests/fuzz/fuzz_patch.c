@@ -5,27 +5,11 @@
 #include <stdlib.h>
 
 #include "base/err.h"
+#include "compact_input.h"
 #include "record/json_equal.h"
 #include "record/patch.h"
 
 enum { BYTES_MAX = 4096, DEPTH_MAX = 8, WORK_MAX = 1024 * 1024 };
-
-/* The compact value that the input begins with, in memory of its own; takes it off the input. */
-static bool take_value(struct json *j, struct span *input, struct span *value, enum json_type type)
-{
-    struct json_found found;
-    long bytes = json_scan(j, *input, false, &found);
-    if (bytes <= 0 || found.type != type)
-        return false;
-    char *squeezed = malloc(found.text.bytes);
-    assert(squeezed != NULL);
-    size_t kept = json_compact(found.text, squeezed);
-    squeezed = realloc(squeezed, kept); /* no byte more, so that a sanitizer sees reads outside */
-    assert(squeezed != NULL);
-    *value = span(squeezed, kept);
-    *input = span(input->at + bytes, input->bytes - (size_t)bytes);
-    return true;
-}
 
 static void check_refusal(int rc, const struct patch_fault *fault)
 {
