@@ -8,7 +8,7 @@ import time
 from harness import Failed, Http, Suite, Tcp, among, as_bytes, ask, collection, equal, head_of, request, shortened
 
 SEED = int(os.environ.get("E2E_SEED", time.time_ns() % 1000000))
-SECONDS = 4  # for each protocol
+SECONDS = float(os.environ.get("E2E_SECONDS", 4))  # for each protocol
 suite = Suite("--threads", "2")
 
 
@@ -186,6 +186,7 @@ def tcp_request(rng, path, method, target, body, key, if_match):
 def tcp_mistakes(path):
     far = {"min_seq": 999999999, "wait_ms": 1}
     return [(as_bytes({**head_of("POST", path), "body": [1]}), 400, "not_object"),
+            (as_bytes(head_of("POST", path)) + b"[]", 400, "not_object"),
             (as_bytes(head_of("POST", path)) + b'{"id":1}', 400, "id_not_allowed"),
             (as_bytes(head_of("PUT", path + "/1")) + b'{"id":2}', 409, "id_mismatch"),
             (as_bytes(head_of("DELETE", path + "/01")), 400, "bad_id"),
@@ -201,7 +202,7 @@ def tcp_mistakes(path):
 def tcp_ends(path):
     post = as_bytes(head_of("POST", path))
     return [(b"]", 400, "bad_json"), (b"1 ", 400, "not_object"), (b'{"a":1,}', 400, "bad_json"),
-            (post + b"[]", 400, "not_object"), (post + b'{"a":01}', 400, "bad_json"), (post + b'{"a":1,"a":2}', 400, "bad_json"),
+            (post + b'""', 400, "not_object"), (post + b'{"a":01}', 400, "bad_json"), (post + b'{"a":1,"a":2}', 400, "bad_json"),
             (post + b'{"a":"\xff"}', 400, "bad_json")]
 
 
