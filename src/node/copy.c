@@ -268,7 +268,8 @@ void copy_written(struct node *n, struct help_job *job)
             link_say(n, l, job->bytes.failed ? "out of memory" : job->bytes.at);
             links_end(n, l, false);
         }
-        back_off(n);
+        if (n->repl.now_us >= c->again_us) /* once for all that was under way */
+            back_off(n);
     }
     c->due = c->jobs == 0 && full_copy_whole(&c->part);
 }

@@ -263,12 +263,10 @@ static void a_restore_is_whole_or_does_not_start_or_was_not_begun(void **state)
 static void the_first_start_after_a_restore_may_end_anywhere(void **state)
 {
     struct place *p = *state;
-    char template[100];
     make_copy(p, copy_path);
     run_shell("rm -rf %s%s", p->data, "");
     assert_int_equal(in_process(p, restore, NO_FAULT, 0), 0);
-    path_in(p, "template", template);
-    run_shell("mv %s %s", p->data, template);
+    const char *template = keep_as_template(p);
     p->first = WRITES;
     each_change(p, template, KILL);
     each_change(p, template, IO);

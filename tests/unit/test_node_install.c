@@ -36,14 +36,6 @@ static void copy_storage(struct place *p, const char *name)
     store_close(store);
 }
 
-static const char *keep_as_template(struct place *p)
-{
-    static char template[100];
-    snprintf(template, sizeof template, "%s/template", p->folder);
-    run_shell("mv %s %s", p->data, template);
-    return template;
-}
-
 /* A copy of one life is here whole, and its install was begun; the log and local storage that are
  * here, too, have another life behind it, which nobody is to see again. */
 static const char *begun_install(struct place *p)
