@@ -45,7 +45,7 @@ static void script_of(struct script *s, const uint8_t *data, size_t size)
 static void forget_time(struct buf *heard)
 {
     static const char *const passing[] = {"HTTP/1.1 100 Continue\r\n\r\n", "3\r\n:\n\n\r\n"};
-    static const char uptime[] = "\"uptime_ms\":";
+    static const char *const uptimes[] = {"\"uptime_ms\":", "uptime_seconds "};
     for (size_t i = 0; i < 2; i++) {
         size_t bytes = strlen(passing[i]);
         for (char *at; heard->bytes != 0 &&
@@ -58,10 +58,14 @@ static void forget_time(struct buf *heard)
         heard->bytes -= 3;
     if (heard->bytes == 0)
         return;
-    char *end = heard->at + heard->bytes, *at = heard->at;
-    while ((at = memmem(at, (size_t)(end - at), uptime, sizeof uptime - 1)) != NULL)
-        for (at += sizeof uptime - 1; at < end && *at >= '0' && *at <= '9'; at++)
-            *at = '1';
+    const char *end = heard->at + heard->bytes;
+    for (size_t i = 0; i < 2; i++) {
+        size_t bytes = strlen(uptimes[i]);
+        for (char *at = heard->at;
+             (at = memmem(at, (size_t)(end - at), uptimes[i], bytes)) != NULL;)
+            for (at += bytes; at < end && (*at == '.' || (*at >= '0' && *at <= '9')); at++)
+                *at = '1';
+    }
 }
 
 /* Says it; the world is then there to be looked at, and to be closed. */

@@ -43,6 +43,7 @@ struct world {
     uint64_t now_us;
     struct settings settings;
     struct status status;
+    atomic_size_t connections;
     struct store *store;
     struct reader *reader;
     struct visible visible;
@@ -492,6 +493,7 @@ static inline void world_open(struct world *w)
         .messages = w->messages,
         .ring = message_log_ring(w->log, 0),
         .status = &w->status,
+        .connections = &w->connections,
         .seed = 1,
         .tcp_fd = -1,
         .udp_fd = open("/dev/null", O_RDONLY | O_CLOEXEC),
