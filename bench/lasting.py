@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import random
 import resource
+import select
 import socket
 import statistics
 import sys
@@ -79,18 +80,23 @@ def fill(port, records):
 
 
 def write_paced(port, rate, stop, told):
-    """`rate` writes a second, in bunches; the longest wait of one, and how many."""
+    """`rate` writes a second, in bunches that wait for no answer: the longest wait of one, and how many were answered."""
     s = wire(port)
-    answers, longest, count, turn = Answers(s), 0.0, 0, 1 / 200
-    bunch = b"".join(post(n) for n in range(int(rate * turn)))
+    answers, longest, turn = Answers(s), 0.0, 1 / 200
+    size, under_way, sent_at, count = int(rate * turn), 0, [], 0
+    bunch = b"".join(post(n) for n in range(size))
     begin = at = time.monotonic()
-    while not stop.is_set():
-        start, left = time.monotonic(), int(rate * turn)
-        s.sendall(bunch)
-        while left:
-            left -= answers.take()
-        longest, count = max(longest, time.monotonic() - start), count + int(rate * turn)
-        at += turn
+    while not stop.is_set() or sent_at:
+        if not stop.is_set():
+            s.sendall(bunch)
+            sent_at.append(time.monotonic())
+            under_way += size
+            at += turn
+        while sent_at and select.select([s], [], [], max(0.0, at - time.monotonic()))[0]:
+            came = answers.take()
+            under_way, count = under_way - came, count + came
+            while len(sent_at) * size >= under_way + size:  # the last of the oldest bunch has come
+                longest = max(longest, time.monotonic() - sent_at.pop(0))
         time.sleep(max(0.0, at - time.monotonic()))
     told.put((longest, count / (time.monotonic() - begin), answers.wrong))
 
@@ -111,17 +117,8 @@ def write_full(port, window, stop, told):
     told.put((gaps, count / (last - begin), answers.wrong))
 
 
-def first_in_turn():
-    """Who measures the server does not wait for a processor itself, where that may be asked for (as root)."""
-    try:
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
-    except PermissionError:
-        print("  (the readers wait for a processor like all others: their times are longer by that)", flush=True)
-
-
 def read(port, records, stop, told):
     """GET of random records over one HTTP connection, at 1000 a second: how long each took."""
-    first_in_turn()
     s = wire(port)
     took, at = [], time.monotonic()
     while not stop.is_set():
