@@ -74,6 +74,19 @@ static void listen_on(struct source *s, struct place *p)
     p->primary_port = ntohs(a.sin_port);
 }
 
+static void begin_source(struct source *s, struct place *p)
+{
+    make_source(s, p);
+    listen_on(s, p);
+    p->expected_index = s->head.at.index;
+}
+
+static void end_source(struct source *s)
+{
+    close(s->listener);
+    free(s->at);
+}
+
 /* False: it is gone. */
 static bool send_message(int fd, const struct peer_message *m)
 {
@@ -219,13 +232,10 @@ static void a_copy_comes_whatever_change_its_backup_is_killed_at(void **state)
 {
     struct place *p = *state;
     struct source s;
-    make_source(&s, p);
-    listen_on(&s, p);
-    p->expected_index = s.head.at.index;
+    begin_source(&s, p);
     each_fault(p, &s, KILL, 5);
     assert_true(s.rests > 0);
-    close(s.listener);
-    free(s.at);
+    end_source(&s);
 }
 
 /* One that has no space for a moment asks again soon, however much of the copy was under way. */
@@ -233,40 +243,31 @@ static void a_copy_comes_soon_after_a_moment_without_space(void **state)
 {
     struct place *p = *state;
     struct source s;
-    make_source(&s, p);
-    listen_on(&s, p);
-    p->expected_index = s.head.at.index;
+    begin_source(&s, p);
     each_fault(p, &s, FULL_ONCE, 11);
-    close(s.listener);
-    free(s.at);
+    end_source(&s);
 }
 
 static void a_copy_comes_after_a_disk_that_failed(void **state)
 {
     struct place *p = *state;
     struct source s;
-    make_source(&s, p);
-    listen_on(&s, p);
-    p->expected_index = s.head.at.index;
+    begin_source(&s, p);
     each_fault(p, &s, IO, 11);
-    close(s.listener);
-    free(s.at);
+    end_source(&s);
 }
 
 static void a_copy_comes_over_links_that_break(void **state)
 {
     struct place *p = *state;
     struct source s;
-    make_source(&s, p);
-    listen_on(&s, p);
-    p->expected_index = s.head.at.index;
+    begin_source(&s, p);
     s.breaks = true;
     assert_int_equal(live_with(&s, p, NO_FAULT, 0), 0);
     expect_copy(p, "over many links");
     assert_int_equal(s.copies, 1);
     assert_true(s.rests >= s.bytes / (3 * CHUNK_BYTES) - 1);
-    close(s.listener);
-    free(s.at);
+    end_source(&s);
 }
 
 int main(void)
